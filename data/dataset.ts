@@ -1,0 +1,66 @@
+/** Samples by index; `get` of the same index gives the same sample. */
+export interface Dataset<Sample> {
+  readonly length: number;
+  get(index: number): Promise<Sample>;
+}
+
+/** Data that the user must mend; the message is one sentence that names the path. */
+export class DataError extends Error {
+  override name = "DataError";
+}
+
+/** Images found in a folder. */
+export interface ImageFolder {
+  /** Paths that begin with the folder's, in code-unit order. */
+  readonly files: string[];
+  /** Index into `classes` of each file; only where every image lies in a subfolder. */
+  readonly labels?: number[];
+  /** Names of the folder's subfolders that hold images, in code-unit order. */
+  readonly classes?: string[];
+}
+
+const EXTENSION = /\.(jpe?g|png|webp)$/i;
+
+/**
+ * Lists the JPEG, PNG and WebP files in a folder and its subfolders, by their extensions.
+ *
+ * Hidden files are left out, and files are not opened, so some may turn out not to be images.
+ *
+ * @throws {DataError} If `dir` cannot be read, is no folder or holds no image.
+ */
+export async function imageFolder(dir: string): Promise<ImageFolder> {
+  const root = dir.replace(/(?<=.)\/+$/, "");
+  const names: string[] = [];
+  try {
+    for await (const name of imagesBelow(root, "")) names.push(name);
+  } catch (cause) {
+    throw new DataError(`Cannot read folder ${dir}: ${reasonOf(cause)}`, { cause });
+  }
+  if (names.length === 0) {
+    throw new DataError(`Cannot use folder ${dir}: it holds no JPEG, PNG or WebP image`);
+  }
+  names.sort();
+  const files = names.map((name) => `${root}/${name}`);
+  if (!names.every((name) => name.includes("/"))) return { files };
+  const classNames = names.map((name) => name.slice(0, name.indexOf("/")));
+  const classes = [...new Set(classNames)].sort();
+  const labelOf = new Map(classes.map((name, label) => [name, label]));
+  return { files, labels: classNames.map((name) => labelOf.get(name)!), classes };
+}
+
+/** Paths of images relative to `root`, each beginning with `prefix`. */
+async function* imagesBelow(root: string, prefix: string): AsyncGenerator<string> {
+  for await (const entry of Deno.readDir(`${root}/${prefix}`)) {
+    if (entry.name.startsWith(".")) continue;
+    const name = prefix + entry.name;
+    const { isDirectory, isFile } = entry.isSymlink ? await Deno.stat(`${root}/${name}`) : entry;
+    if (isDirectory) yield* imagesBelow(root, `${name}/`);
+    else if (isFile && EXTENSION.test(name)) yield name;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such folder";
+  if (error instanceof Deno.errors.NotADirectory) return "it is not a folder";
+  return (error as Error).message;
+}

@@ -1,0 +1,89 @@
+/**
+ * The typed binding of every kernel: its text, what it does with each operand, and the names of
+ * its constants. A test reads the shaders and holds these lists against them.
+ *
+ * @module
+ */
+import depthwise from "./depthwise.wgsl" with { type: "text" };
+import depthwiseGrad from "./depthwise_grad.wgsl" with { type: "text" };
+import gather from "./gather.wgsl" with { type: "text" };
+import layerNorm from "./layer_norm.wgsl" with { type: "text" };
+import layerNormGrad from "./layer_norm_grad.wgsl" with { type: "text" };
+import layerNormGradGain from "./layer_norm_grad_gain.wgsl" with { type: "text" };
+import map from "./map.wgsl" with { type: "text" };
+import maskedDepthwise from "./masked_depthwise.wgsl" with { type: "text" };
+import maskedDepthwiseGrad from "./masked_depthwise_grad.wgsl" with { type: "text" };
+import matmul from "./matmul.wgsl" with { type: "text" };
+import matmulBroadcast from "./matmul_broadcast.wgsl" with { type: "text" };
+import matmulTile from "./matmul_tile.wgsl" with { type: "text" };
+import permute from "./permute.wgsl" with { type: "text" };
+import reduce from "./reduce.wgsl" with { type: "text" };
+import shift from "./shift.wgsl" with { type: "text" };
+import softmax from "./softmax.wgsl" with { type: "text" };
+import softmaxGrad from "./softmax_grad.wgsl" with { type: "text" };
+
+/** What a kernel does with an operand. */
+export type Access = "read" | "read_write";
+
+/** A shader and what a dispatch of it must bind. */
+export interface Kernel<Constant extends string = string> {
+  readonly source: string;
+  /** One entry a binding, in order. */
+  readonly access: readonly Access[];
+  /** Names of the `override` constants. */
+  readonly constants: readonly Constant[];
+}
+
+/** `reads` operands to read, then one to write for each of `writes`. */
+function kernel<const Constant extends string>(
+  source: string,
+  reads: number,
+  writes: number,
+  constants: readonly Constant[],
+): Kernel<Constant> {
+  const access = [...Array<Access>(reads).fill("read"), ...Array<Access>(writes).fill("read_write")];
+  return { source, access, constants };
+}
+
+const product = [
+  ...["M", "N", "K", "inner", "scale"] as const,
+  ...["transposeA", "offsetA", "rowA", "outerA", "innerA"] as const,
+  ...["transposeB", "offsetB", "rowB", "outerB", "innerB"] as const,
+  ...["offsetC", "rowC", "outerC", "innerC"] as const,
+] as const;
+
+/** Every kernel by name. */
+export const kernels = {
+  depthwise: kernel(depthwise, 3, 1, ["H", "W", "C", "k", "flip", "size"]),
+  depthwiseGrad: kernel(depthwiseGrad, 2, 1, ["H", "W", "C", "k", "rows", "chunk", "size"]),
+  gather: kernel(gather, 2, 1, ["L", "K", "C", "size"]),
+  layerNorm: kernel(layerNorm, 3, 2, ["C", "lanes", "rows", "eps"]),
+  layerNormGrad: kernel(layerNormGrad, 4, 1, ["C", "lanes", "rows"]),
+  layerNormGradGain: kernel(layerNormGradGain, 3, 1, ["C", "rows", "chunk", "size"]),
+  map: kernel(map, 1, 1, ["size"]),
+  maskedDepthwise: kernel(maskedDepthwise, 5, 1, ["V", "s", "C", "GH", "GW", "k", "flip", "size"]),
+  maskedDepthwiseGrad: kernel(
+    maskedDepthwiseGrad,
+    4,
+    1,
+    ["V", "s", "C", "GH", "GW", "k", "blocks", "chunk", "size"],
+  ),
+  matmul: kernel(matmul, 2, 1, product),
+  matmulBroadcast: kernel(matmulBroadcast, 2, 1, product),
+  matmulTile: kernel(matmulTile, 2, 1, product),
+  permute: kernel(
+    permute,
+    1,
+    1,
+    ["d1", "d2", "d3", "d4", "d5", "s0", "s1", "s2", "s3", "s4", "s5", "size"],
+  ),
+  reduce: kernel(reduce, 1, 1, ["R", "inner", "chunk", "chunks", "size"]),
+  shift: kernel(shift, 1, 1, ["X", "Y", "inner", "offset", "size"]),
+  softmax: kernel(softmax, 1, 1, ["C", "rows"]),
+  softmaxGrad: kernel(softmaxGrad, 2, 1, ["C", "rows"]),
+} as const;
+
+export type KernelName = keyof typeof kernels;
+
+/** Names of the constants that a dispatch of kernel K must give. */
+export type ConstantOf<K extends KernelName> = (typeof kernels)[K]["constants"][number];

@@ -1,0 +1,222 @@
+/**
+ * A recipe is everything that decides a run, as plain data: it is what `recipes/` holds, what
+ * `path=value` on the command line changes, and what a run keeps as `recipe.json`.
+ */
+import { nearest, UsageError } from "./usage.ts";
+
+export { nearest, UsageError } from "./usage.ts";
+export { validate } from "./validate.ts";
+
+type Stages = readonly [number, number, number];
+
+/** Settings of one pretraining run. */
+export interface Recipe {
+  readonly name: string;
+  /** Where the settings come from. */
+  readonly source: string;
+  readonly model: McmaeSettings | MaeSettings;
+  /** Share of the tokens that are removed. */
+  readonly maskRatio: number;
+  readonly data: DataSettings;
+  readonly batch: {
+    /** Images that the device holds at once. */
+    readonly micro: number;
+    /** Images an update: micro-batches are accumulated until there are so many. */
+    readonly effective: number;
+  };
+  readonly optimizer: {
+    /** Rate at an effective batch of 256; it scales linearly with the batch. */
+    readonly blr: number;
+    /** Absolute rate at the end of the cosine. */
+    readonly minLr: number;
+    readonly betas: readonly [number, number];
+    readonly eps: number;
+    readonly weightDecay: number;
+    /** Largest global norm of the gradient; `null` leaves it alone. */
+    readonly clipNorm: number | null;
+  };
+  readonly schedule: {
+    readonly epochs: number;
+    readonly warmupEpochs: number;
+    /** Stops after so many updates; the rate still follows `epochs`. `null` runs to the end. */
+    readonly steps: number | null;
+  };
+  /** `every`: optimizer steps between two checkpoints. */
+  readonly checkpoint: { readonly every: number };
+  readonly seed: number;
+}
+
+/** What the two kinds of model share: input, decoder and target. */
+export interface AutoencoderSettings {
+  /** Height and width in pixels. */
+  readonly imageSize: readonly [number, number];
+  readonly channels: number;
+  readonly heads: number;
+  readonly decoderDim: number;
+  readonly decoderDepth: number;
+  readonly decoderHeads: number;
+  /** Normalises each target patch by its own mean and variance. */
+  readonly normPix: boolean;
+}
+
+/** MCMAE (arXiv:2205.03892): two convolution stages, then a transformer. */
+export interface McmaeSettings extends AutoencoderSettings {
+  readonly kind: "mcmae";
+  /** Stride of each stage's patch embedding. */
+  readonly patchSizes: Stages;
+  readonly embedDims: Stages;
+  readonly depths: Stages;
+  /** The decoder takes the first, as the published code does. */
+  readonly mlpRatios: Stages;
+  /** Side of the depthwise convolutions. */
+  readonly kernelSize: number;
+  /** `false`: masked cells leak into visible ones (Table 5). */
+  readonly maskedConvolution: boolean;
+  /** `token`: stage 1 masks its own tokens, all reach stage 3 (Table 5). */
+  readonly masking: Choice<"model.masking">;
+  /** `false`: the decoder sees stage 3 alone (Table 6). */
+  readonly multiScaleDecoder: boolean;
+  /** Where stages 1 and 2 are computed; both give the same numbers. */
+  readonly evaluation: Choice<"model.evaluation">;
+}
+
+/** MAE (arXiv:2111.06377) with a plain ViT. */
+export interface MaeSettings extends AutoencoderSettings {
+  readonly kind: "mae";
+  readonly patchSize: number;
+  readonly embedDim: number;
+  readonly depth: number;
+  /** Of the encoder and the decoder. */
+  readonly mlpRatio: number;
+}
+
+/** Images and how they are augmented. */
+export interface DataSettings {
+  /** `photos`: those in `data/photos`; `folder`: JPEG, PNG and WebP; `fashion_mnist`: IDX files. */
+  readonly source: Choice<"data.source">;
+  /** Folder of images or of IDX files; `null` where the source needs none. */
+  readonly path: string | null;
+  /** RandomResizedCrop: share of the image's area, then a horizontal flip half of the time. */
+  readonly crop: { readonly scale: readonly [number, number]; readonly flip: boolean };
+  /** Of each channel, for values in 0–1. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  /** Threads that decode. */
+  readonly workers: number;
+  /** Unreadable images that are skipped and counted before the run gives up. */
+  readonly maxBad: number;
+}
+
+const CHOICES = {
+  "model.masking": ["block", "token"],
+  "model.evaluation": ["visible", "dense"],
+  "data.source": ["photos", "folder", "fashion_mnist"],
+} as const;
+
+type Choice<Path extends keyof typeof CHOICES> = typeof CHOICES[Path][number];
+
+/** Fields whose default may be `null`, which does not tell their type. */
+const NULLABLE: Record<string, "number" | "string"> = {
+  "data.path": "string",
+  "optimizer.clipNorm": "number",
+  "schedule.steps": "number",
+};
+
+/** Fields that name a recipe; another value would be another recipe. */
+const FIXED = ["name", "source", "model.kind"];
+
+/** Lists that have one number for each channel; all others keep their length. */
+const PER_CHANNEL = ["data.mean", "data.std"];
+
+type Field = string | number | boolean | null | readonly number[];
+
+/**
+ * Changes fields of a recipe, as the command line does: `["batch.micro=2", "model.depths=1,1,4"]`.
+ *
+ * @returns A new recipe; call `validate` on it, since only types are checked here.
+ * @throws {UsageError} If a field does not exist (names the nearest) or a value's type differs
+ * from the default's (names both).
+ */
+export function override(recipe: Recipe, assignments: readonly string[]): Recipe {
+  return assignments.reduce(assign, recipe);
+}
+
+function assign(recipe: Recipe, assignment: string): Recipe {
+  const at = assignment.indexOf("=");
+  if (at < 1) throw new UsageError(`Expected field.path=value, got ${assignment}`);
+  const path = assignment.slice(0, at);
+  const fields = new Map(fieldsOf(recipe));
+  if (!fields.has(path)) throw unknownField(path, [...fields.keys()]);
+  if (FIXED.includes(path)) {
+    throw new UsageError(`Recipe field ${path} is fixed: choose another recipe instead`);
+  }
+  const value = parseField(path, assignment.slice(at + 1), fields.get(path)!);
+  return replace(recipe, path.split("."), value) as Recipe;
+}
+
+/** Every leaf with its path. */
+function* fieldsOf(tree: object, prefix = ""): Generator<[string, Field]> {
+  for (const [key, value] of Object.entries(tree)) {
+    const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
+    if (isGroup) yield* fieldsOf(value, `${prefix}${key}.`);
+    else yield [`${prefix}${key}`, value];
+  }
+}
+
+function unknownField(path: string, known: readonly string[]): UsageError {
+  const members = known.filter((field) => field.startsWith(`${path}.`));
+  if (members.length > 0) {
+    return new UsageError(`Recipe field ${path} is a group: set one of ${members.join(", ")}`);
+  }
+  const meant = known.find((field) => field.endsWith(`.${path}`)) ?? nearest(path, known);
+  return new UsageError(`Unknown recipe field ${path}${meant ? `: did you mean ${meant}?` : ""}`);
+}
+
+/** The default's type, not the text's look, decides how a value is read. */
+function parseField(path: string, text: string, standard: Field): Field {
+  const wrong = (expected: string) =>
+    new UsageError(
+      `Recipe field ${path} expects ${expected}, got ${text === "" ? "nothing" : text}`,
+    );
+  if (path in CHOICES) {
+    const choices: readonly string[] = CHOICES[path as keyof typeof CHOICES];
+    if (!choices.includes(text)) throw wrong(`one of ${choices.join(", ")}`);
+    return text;
+  }
+  const nullable = path in NULLABLE;
+  if (nullable && text === "null") return null;
+  const type: string = Array.isArray(standard) ? "list" : NULLABLE[path] ?? typeof standard;
+  if (type === "list") {
+    const list = standard as readonly number[];
+    const numbers = text.replace(/^\[(.*)\]$/, "$1").split(",").map(parseNumber);
+    const fits = PER_CHANNEL.includes(path) || numbers.length === list.length;
+    if (!fits || numbers.some(Number.isNaN)) {
+      throw wrong(`${list.length} numbers such as ${list.join(",")}`);
+    }
+    return numbers;
+  }
+  if (type === "number") {
+    const number = parseNumber(text);
+    if (Number.isNaN(number)) throw wrong(nullable ? "a number or null" : "a number");
+    return number;
+  }
+  if (type === "boolean") {
+    if (text !== "true" && text !== "false") throw wrong("true or false");
+    return text === "true";
+  }
+  if (text === "") throw wrong(nullable ? "text or null" : "text");
+  return text;
+}
+
+/** Finite number in decimal notation, else NaN. */
+function parseNumber(text: string): number {
+  const isDecimal = /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(text);
+  return isDecimal && Number.isFinite(Number(text)) ? Number(text) : NaN;
+}
+
+function replace(tree: object, [key, ...rest]: string[], value: Field): object {
+  const child = rest.length === 0
+    ? value
+    : replace((tree as Record<string, object>)[key], rest, value);
+  return { ...tree, [key]: child };
+}

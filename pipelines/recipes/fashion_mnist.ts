@@ -1,0 +1,42 @@
+/**
+ * A tiny MCMAE on Fashion-MNIST (arXiv:1708.07747): 60 000 grey images of 28 × 28 pixels.
+ *
+ *     apt-get install dataset-fashion-mnist        # or --data DIR with the four idx.gz files
+ *     deno task pretrain fashion_mnist
+ *
+ * Patch sizes 2, 2, 1 give a stride of 4, so that 7 × 7 tokens are left to mask.
+ */
+import type { Recipe } from "../recipe.ts";
+import { mcmae, pretraining } from "./imagenet.ts";
+
+export const fashionMnist: Recipe = {
+  ...pretraining,
+  name: "fashion_mnist",
+  source: "MCMAE-B, shrunk to 28 × 28 grey pixels",
+  model: {
+    ...mcmae,
+    imageSize: [28, 28],
+    channels: 1,
+    patchSizes: [2, 2, 1],
+    embedDims: [32, 64, 128],
+    depths: [1, 1, 4],
+    mlpRatios: [4, 4, 4],
+    heads: 4,
+    decoderDim: 96,
+    decoderDepth: 2,
+    decoderHeads: 4,
+  },
+  data: {
+    ...pretraining.data,
+    source: "fashion_mnist",
+    path: "/usr/share/datasets/fashion-mnist", // Debian's package
+    crop: { scale: [0.6, 1], flip: true },
+    mean: [0.286],
+    std: [0.353],
+    workers: 1,
+  },
+  batch: { micro: 64, effective: 256 },
+  optimizer: { ...pretraining.optimizer, blr: 1.5e-3 },
+  schedule: { epochs: 20, warmupEpochs: 1, steps: null }, // 235 updates an epoch
+  checkpoint: { every: 200 },
+};

@@ -1,0 +1,39 @@
+/** All recipes by name. */
+import { nearest, type Recipe, UsageError } from "../recipe.ts";
+import { fashionMnist } from "./fashion_mnist.ts";
+import { maeBase } from "./mae_base.ts";
+import { mcmaeBase } from "./mcmae_base.ts";
+import { mcmaeBaseStar } from "./mcmae_base_star.ts";
+import { mcmaeHuge } from "./mcmae_huge.ts";
+import { mcmaeLarge } from "./mcmae_large.ts";
+import { mcmaeSmall } from "./mcmae_small.ts";
+import { quickstart } from "./quickstart.ts";
+
+/** From the smallest to the largest, then the baseline. */
+export const recipes: readonly Recipe[] = [
+  quickstart,
+  fashionMnist,
+  mcmaeSmall,
+  mcmaeBase,
+  mcmaeBaseStar,
+  mcmaeLarge,
+  mcmaeHuge,
+  maeBase,
+];
+
+/**
+ * Finds a recipe by its name.
+ *
+ * @throws {UsageError} If there is none; it proposes the nearest name, or lists all.
+ */
+export function findRecipe(name: string): Recipe {
+  const found = recipes.find((recipe) => recipe.name === name);
+  if (found) return found;
+  const names = recipes.map((recipe) => recipe.name);
+  const meant = nearest(name, names);
+  throw new UsageError(
+    `Unknown recipe ${name}: ${
+      meant ? `did you mean ${meant}?` : `choose from ${names.join(", ")}`
+    }`,
+  );
+}

@@ -1,0 +1,143 @@
+/**
+ * Makes sure that there is a WebGPU adapter that the kernels can run on.
+ *
+ * Debian and Ubuntu get Mesa's software Vulkan driver where this may install it; elsewhere the
+ * command to run is printed. Tasks that need the device depend on this one.
+ */
+
+/** WebGPU limits, by their names in the standard. */
+export type Limits = Readonly<Record<string, number>>;
+
+/** What the kernels need at least. A fallback to OpenGL, for one, offers less. */
+export const NEEDED: Limits = {
+  maxStorageBuffersPerShaderStage: 8,
+  maxStorageBufferBindingSize: 128 * 2 ** 20, // bytes
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupStorageSize: 16 * 2 ** 10, // bytes
+};
+
+/** How the set-up sees and changes a machine. */
+export interface Machine {
+  readonly os: string;
+  /** Text of `/etc/os-release`, empty where there is none. */
+  osRelease(): string;
+  /** Limits of the adapter that WebGPU offers, or `null` without one. */
+  adapterLimits(): Promise<Limits | null>;
+  /** Words before a command that run it as root, or `null` where that is not allowed. */
+  rootPrefix(): Promise<readonly string[] | null>;
+  /** Runs a command in silence; the end of its errors, or `null` if it succeeded. */
+  run(command: readonly string[]): Promise<string | null>;
+  /** Whether a new process finds an adapter: a loader missing in this one stays missing. */
+  recheck(): Promise<boolean>;
+  print(line: string): void;
+}
+
+/**
+ * Looks for an adapter and, where that is possible, installs a driver for one.
+ *
+ * @param mayInstall `false` only looks.
+ * @returns The exit code: 0 with an adapter, else 1.
+ */
+export async function setup(machine: Machine, mayInstall = true): Promise<number> {
+  const limits = await machine.adapterLimits();
+  const problem = shortcoming(limits);
+  if (problem === null) return 0;
+  const family = familyOf(machine);
+  const prefix = mayInstall && family === "debian" ? await machine.rootPrefix() : null;
+  if (prefix === null) {
+    machine.print(`${problem}. ${ADVICE[family]}`);
+    return 1;
+  }
+  machine.print(`${problem}: installing Mesa's software Vulkan driver (${PACKAGES.join(", ")})`);
+  // Stale lists of one mirror need not stop the install, which tells better what failed.
+  await machine.run([...prefix, APT, "update", "-qq"]);
+  const install = [APT, "install", "-y", "-qq", "--no-install-recommends", ...PACKAGES];
+  const failure = await machine.run([...prefix, ...install]);
+  if (failure !== null) {
+    machine.print(`Cannot install the driver: ${failure}. ${ADVICE[family]}`);
+    return 1;
+  }
+  if (await machine.recheck()) return 0;
+  machine.print("The driver is installed, but WebGPU still finds no adapter: run this again");
+  return 1;
+}
+
+const APT = "/usr/bin/apt-get";
+const SUDO = "/usr/bin/sudo";
+const UNATTENDED = ["DEBIAN_FRONTEND", "noninteractive"] as const;
+const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
+
+const ADVICE = {
+  debian: `Install a driver: sudo apt-get install ${PACKAGES.join(" ")}`,
+  fedora: "Install a driver: sudo dnf install vulkan-loader mesa-vulkan-drivers",
+  arch: "Install a driver: sudo pacman -S vulkan-icd-loader vulkan-swrast",
+  alpine: "Install a driver: doas apk add vulkan-loader mesa-vulkan-swrast",
+  linux: "Install your distribution's Vulkan loader and Mesa's Vulkan drivers",
+  darwin: "WebGPU needs Metal here; update macOS: softwareupdate --install --all",
+  windows:
+    "WebGPU needs Direct3D 12 or Vulkan here; update the graphics driver: winget upgrade --all",
+  other: "Install a Vulkan driver",
+};
+
+function shortcoming(limits: Limits | null): string | null {
+  if (limits === null) return "WebGPU finds no adapter";
+  const name = Object.keys(NEEDED).find((limit) => !(limits[limit] >= NEEDED[limit]));
+  if (name === undefined) return null;
+  return `The WebGPU adapter's ${name} is ${limits[name]}, but ${NEEDED[name]} is needed`;
+}
+
+function familyOf(machine: Machine): keyof typeof ADVICE {
+  const { os } = machine;
+  if (os === "darwin" || os === "windows") return os;
+  if (os !== "linux") return "other";
+  const names = [...machine.osRelease().matchAll(/^(?:ID|ID_LIKE)="?([^"\n]*)"?$/gm)]
+    .flatMap(([, value]) => value.split(" "));
+  if (names.includes("debian") || names.includes("ubuntu")) return "debian";
+  if (names.includes("fedora") || names.includes("rhel")) return "fedora";
+  if (names.includes("arch")) return "arch";
+  if (names.includes("alpine")) return "alpine";
+  return "linux";
+}
+
+/** The machine that this runs on. */
+const thisMachine: Machine = {
+  os: Deno.build.os,
+  osRelease() {
+    try {
+      return Deno.readTextFileSync("/etc/os-release");
+    } catch {
+      return ""; // not there: no distribution that is known here
+    }
+  },
+  async adapterLimits() {
+    const adapter = await navigator.gpu?.requestAdapter();
+    if (!adapter) return null;
+    const limits = adapter.limits as unknown as Limits;
+    return Object.fromEntries(Object.keys(NEEDED).map((name) => [name, limits[name]]));
+  },
+  async rootPrefix() {
+    if (Deno.uid() === 0) return [];
+    // Through env, since sudo drops the environment.
+    const prefix = [SUDO, "-n", "/usr/bin/env", UNATTENDED.join("=")];
+    return await this.run([...prefix, "true"]) === null ? prefix : null;
+  },
+  async run([program, ...args]) {
+    try {
+      const env = Object.fromEntries([UNATTENDED]);
+      const command = new Deno.Command(program, { args, env, stdin: "null" });
+      const { success, stderr } = await command.output();
+      if (success) return null;
+      const lines = new TextDecoder().decode(stderr).trim().split("\n");
+      return lines.at(-1) || `${program} failed`;
+    } catch (error) {
+      return (error as Error).message; // such as a program that is not there
+    }
+  },
+  async recheck() {
+    return await this.run(["deno", "run", "--no-prompt", import.meta.filename!, "--check"]) ===
+      null;
+  },
+  print: (line) => console.error(line),
+};
+
+if (import.meta.main) Deno.exit(await setup(thisMachine, !Deno.args.includes("--check")));

@@ -1,0 +1,159 @@
+/** Checks of a recipe's values, before anything is read or allocated. */
+import type { DataSettings, MaeSettings, McmaeSettings, Recipe } from "./recipe.ts";
+import { UsageError } from "./usage.ts";
+
+/**
+ * Checks that a recipe describes a run that can start.
+ *
+ * @throws {UsageError} For the first value that does not fit; it names the field and, where there
+ * is one, the remedy.
+ */
+export function validate(recipe: Recipe): void {
+  const { model, maskRatio, batch, optimizer, schedule, checkpoint, seed } = recipe;
+  validateModel(model);
+  validateData(recipe.data, model.channels);
+  validateMasking(model, maskRatio);
+
+  positiveIntegers("batch.micro", batch.micro);
+  positiveIntegers("batch.effective", batch.effective);
+  if (batch.effective % batch.micro !== 0) {
+    throw wrong("batch.effective", `a multiple of batch.micro = ${batch.micro}`, batch.effective);
+  }
+
+  within("optimizer.blr", optimizer.blr, optimizer.blr > 0, "positive");
+  within("optimizer.minLr", optimizer.minLr, optimizer.minLr >= 0, "0 or more");
+  const { betas } = optimizer;
+  within("optimizer.betas", betas, betas.every((b) => b >= 0 && b < 1), "in 0–1, without 1");
+  within("optimizer.eps", optimizer.eps, optimizer.eps > 0, "positive");
+  within("optimizer.weightDecay", optimizer.weightDecay, optimizer.weightDecay >= 0, "0 or more");
+  const { clipNorm } = optimizer;
+  within("optimizer.clipNorm", clipNorm, clipNorm === null || clipNorm > 0, "positive or null");
+
+  const { epochs, warmupEpochs, steps } = schedule;
+  within("schedule.epochs", epochs, epochs > 0, "positive");
+  const warms = warmupEpochs >= 0 && warmupEpochs < epochs;
+  within("schedule.warmupEpochs", warmupEpochs, warms, `0 or more and below ${epochs} epochs`);
+  if (steps !== null) positiveIntegers("schedule.steps", steps);
+  positiveIntegers("checkpoint.every", checkpoint.every);
+  within("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "an integer from 0 up");
+}
+
+function validateModel(model: McmaeSettings | MaeSettings): void {
+  const { heads, channels, imageSize, decoderDim, decoderDepth, decoderHeads } = model;
+  positiveIntegers("model.imageSize", ...imageSize);
+  positiveIntegers("model.channels", channels);
+  positiveIntegers("model.heads", heads);
+  positiveIntegers("model.decoderDepth", decoderDepth);
+  positiveIntegers("model.decoderHeads", decoderHeads);
+  positiveIntegers("model.decoderDim", decoderDim);
+  width("model.decoderDim", decoderDim, "model.decoderHeads", decoderHeads);
+  if (model.kind === "mcmae") {
+    const { patchSizes, embedDims, depths, mlpRatios, kernelSize } = model;
+    positiveIntegers("model.patchSizes", ...patchSizes);
+    positiveIntegers("model.embedDims", ...embedDims);
+    positiveIntegers("model.depths", ...depths);
+    const isOdd = Number.isSafeInteger(kernelSize) && kernelSize > 0 && kernelSize % 2 === 1;
+    within("model.kernelSize", kernelSize, isOdd, "a positive odd integer");
+    embedDims.forEach((dim, i) => hidden("model.mlpRatios", mlpRatios[i], dim));
+    hidden("model.mlpRatios", mlpRatios[0], decoderDim);
+    width("model.embedDims", embedDims[2], "model.heads", heads);
+    if (model.evaluation === "visible" && !(model.masking === "block" && model.maskedConvolution)) {
+      throw new UsageError(
+        "Recipe field model.evaluation = visible needs block masking and masked convolutions: " +
+          "set model.evaluation=dense",
+      );
+    }
+  } else {
+    positiveIntegers("model.patchSize", model.patchSize);
+    positiveIntegers("model.embedDim", model.embedDim);
+    positiveIntegers("model.depth", model.depth);
+    hidden("model.mlpRatio", model.mlpRatio, model.embedDim);
+    hidden("model.mlpRatio", model.mlpRatio, decoderDim);
+    width("model.embedDim", model.embedDim, "model.heads", heads);
+  }
+  validateImageSize(model);
+}
+
+function validateImageSize(model: McmaeSettings | MaeSettings): void {
+  const stride = strideOf(model);
+  for (const side of model.imageSize) {
+    if (side % stride === 0) continue;
+    const below = Math.floor(side / stride) * stride;
+    const sizes = below === 0
+      ? `size that works is ${stride}`
+      : `sizes that work are ${below} and ${below + stride}`;
+    const parts = model.kind === "mcmae" ? ` (patch sizes ${model.patchSizes.join(" × ")})` : "";
+    throw new UsageError(
+      `Recipe field model.imageSize has ${side}, which the stride ${stride}${parts} does not ` +
+        `divide: the nearest ${sizes}`,
+    );
+  }
+}
+
+function validateData(
+  { source, path, crop, mean, std, workers, maxBad }: DataSettings,
+  channels: number,
+): void {
+  if (source !== "photos" && path === null) {
+    throw new UsageError(
+      `Recipe field data.path is needed for data.source = ${source}: add --data DIR`,
+    );
+  }
+  const [least, most] = crop.scale;
+  const fits = least > 0 && least <= most && most <= 1;
+  within("data.crop.scale", crop.scale, fits, "two shares of the area in 0–1, the smaller first");
+  for (const [name, list] of [["data.mean", mean], ["data.std", std]] as const) {
+    const one = `one number for each of the ${channels} channels`;
+    within(name, list, list.length === channels, one);
+  }
+  within("data.std", std, std.every((value) => value > 0), "positive");
+  positiveIntegers("data.workers", workers);
+  const counts = Number.isSafeInteger(maxBad) && maxBad >= 0;
+  within("data.maxBad", maxBad, counts, "an integer from 0 up");
+}
+
+function validateMasking(model: McmaeSettings | MaeSettings, maskRatio: number): void {
+  within("maskRatio", maskRatio, maskRatio > 0 && maskRatio < 1, "between 0 and 1");
+  const [height, width] = model.imageSize;
+  const tokens = (height / strideOf(model)) * (width / strideOf(model));
+  const kept = Math.trunc(tokens * (1 - maskRatio));
+  if (kept === 0 || kept === tokens) {
+    throw new UsageError(
+      `Recipe field maskRatio = ${maskRatio} keeps ${kept} of ${tokens} tokens: ` +
+        "use a larger model.imageSize or another ratio",
+    );
+  }
+}
+
+function strideOf(model: McmaeSettings | MaeSettings): number {
+  if (model.kind === "mae") return model.patchSize;
+  return model.patchSizes.reduce((product, size) => product * size, 1);
+}
+
+/** Heads share the width evenly, and a 2-D sin-cos table needs a multiple of four. */
+function width(dimName: string, dim: number, headsName: string, heads: number): void {
+  if (dim % heads !== 0) {
+    throw wrong(headsName, `a divisor of the width ${dim} in ${dimName}`, heads);
+  }
+  if (dim % 4 !== 0) throw wrong(dimName, "a multiple of 4", dim);
+}
+
+function hidden(name: string, ratio: number, dim: number): void {
+  const units = ratio * dim;
+  const fits = units > 0 && Number.isSafeInteger(units);
+  within(name, ratio, fits, `positive and give a whole number of hidden units for width ${dim}`);
+}
+
+function positiveIntegers(name: string, ...values: number[]): void {
+  for (const value of values) {
+    within(name, value, Number.isSafeInteger(value) && value > 0, "a positive integer");
+  }
+}
+
+function within(name: string, value: unknown, fits: boolean, expected: string): void {
+  if (!fits) throw wrong(name, expected, value);
+}
+
+function wrong(name: string, expected: string, value: unknown): UsageError {
+  return new UsageError(`Recipe field ${name} must be ${expected}, got ${value}`);
+}

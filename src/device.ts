@@ -1,0 +1,134 @@
+/**
+ * The adapter: opened at its own limits, with a cache of pipelines and a pool of buffers.
+ *
+ * @module
+ */
+import { kernels } from "../kernels/mod.ts";
+import type { Dispatch, Target } from "./op.ts";
+
+/** An open adapter. */
+export interface Device {
+  readonly gpu: GPUDevice;
+  /** As the driver calls it. */
+  readonly name: string;
+  readonly target: Target;
+  readonly features: ReadonlySet<string>;
+  /** Compiled shaders by text and constants. */
+  readonly pipelines: Map<string, GPUComputePipeline>;
+  /** Buffers for values that do not outlive a run; every plan draws on them. */
+  readonly scratch: GPUBuffer[];
+}
+
+/** Raised where there is no adapter, or one that cannot run the kernels. */
+export class DeviceError extends Error {
+  override name = "DeviceError";
+}
+
+const LIMITS = [
+  "maxBufferSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupStorageSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/**
+ * Opens the fastest adapter at its own limits.
+ *
+ * @throws {DeviceError} If there is no WebGPU adapter.
+ */
+export async function openDevice(): Promise<Device> {
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new DeviceError(
+      "Found no WebGPU adapter: install a Vulkan driver (Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers)",
+    );
+  }
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  const optional: GPUFeatureName[] = ["timestamp-query", "shader-f16"];
+  const wanted = optional.filter((name) => adapter.features.has(name));
+  // Deno hides `subgroups` from the adapter's features but grants it where the driver has it.
+  const gpu = await adapter.requestDevice({
+    requiredLimits,
+    requiredFeatures: [...wanted, "subgroups"],
+  }).catch(() => adapter.requestDevice({ requiredLimits, requiredFeatures: wanted }));
+  const { info } = adapter;
+  const name = info.description || info.device || info.vendor;
+  const features = new Set<string>(gpu.features);
+  const cpu = /llvmpipe|lavapipe|swiftshader|software/i.test(name);
+  const subgroups = info.subgroupMinSize >= 8 && await compiles(gpu, kernels.matmulBroadcast.source);
+  return {
+    gpu,
+    name,
+    features,
+    target: { cpu, broadcast: subgroups },
+    pipelines: new Map(),
+    scratch: [],
+  };
+}
+
+/** Whether the adapter takes a shader. */
+async function compiles(gpu: GPUDevice, code: string): Promise<boolean> {
+  gpu.pushErrorScope("validation");
+  gpu.createShaderModule({ code });
+  return await gpu.popErrorScope() === null;
+}
+
+/** The pipeline of a shader text with its constants. */
+export function pipelineOf(
+  device: Device,
+  code: string,
+  constants: Readonly<Record<string, number | boolean>>,
+  label: string,
+): GPUComputePipeline {
+  const key = `${code}\n${JSON.stringify(constants)}`;
+  const known = device.pipelines.get(key);
+  if (known) return known;
+  const numbers = Object.fromEntries(Object.entries(constants).map(([k, v]) => [k, Number(v)]));
+  const module = device.gpu.createShaderModule({ code, label });
+  const pipeline = device.gpu.createComputePipeline({
+    label,
+    layout: "auto",
+    compute: { module, entryPoint: "main", constants: numbers },
+  });
+  device.pipelines.set(key, pipeline);
+  return pipeline;
+}
+
+/** The text of a dispatch's kernel, for its elems. */
+export function sourceOf({ kernel, lanes }: Dispatch): string {
+  const { source } = kernels[kernel];
+  return lanes === 4 ? source.replace("alias elem = f32;", "alias elem = vec4f;") : source;
+}
+
+/** A buffer that kernels can bind and that can be copied either way. */
+export function createBuffer(device: Device, bytes: number, label: string): GPUBuffer {
+  return device.gpu.createBuffer({
+    label,
+    size: Math.max(16, Math.ceil(bytes / 16) * 16),
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  });
+}
+
+/** Bytes of buffers, read back in one wait. */
+export async function readBuffers(
+  device: Device,
+  sources: readonly { readonly buffer: GPUBuffer; readonly bytes: number }[],
+): Promise<ArrayBuffer[]> {
+  const encoder = device.gpu.createCommandEncoder();
+  const copies = sources.map(({ buffer, bytes }) => {
+    const copy = device.gpu.createBuffer({
+      size: Math.max(4, bytes),
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    encoder.copyBufferToBuffer(buffer, 0, copy, 0, bytes);
+    return copy;
+  });
+  device.gpu.queue.submit([encoder.finish()]);
+  await Promise.all(copies.map((copy) => copy.mapAsync(GPUMapMode.READ)));
+  return copies.map((copy, i) => {
+    const bytes = copy.getMappedRange().slice(0, sources[i].bytes);
+    copy.destroy();
+    return bytes;
+  });
+}

@@ -1,0 +1,63 @@
+/**
+ * The pre-norm transformer block that MAE, MCMAE and both decoders share (timm's `Block`).
+ *
+ * @module
+ */
+import { type Affine, type Initializer, initLinear, initNorm } from "../init.ts";
+import { attention } from "../ops/attention.ts";
+import { layerNorm } from "../ops/layer_norm.ts";
+import { add, gelu } from "../ops/map.ts";
+import { linear } from "../ops/matmul.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** eps of every LayerNorm in a transformer; MCMAE's convolution stages use 1e-5. */
+export const TRANSFORMER_EPS = 1e-6;
+
+export interface Mlp {
+  readonly fc1: Affine;
+  readonly fc2: Affine;
+}
+
+export interface BlockParams {
+  readonly norm1: Affine;
+  readonly attn: { readonly qkv: Affine; readonly proj: Affine };
+  readonly norm2: Affine;
+  readonly mlp: Mlp;
+}
+
+export function initBlock(draw: Initializer, width: number, mlpRatio: number): BlockParams {
+  return {
+    norm1: initNorm(width),
+    attn: { qkv: initLinear(draw, width, 3 * width), proj: initLinear(draw, width, width) },
+    norm2: initNorm(width),
+    mlp: {
+      fc1: initLinear(draw, width, width * mlpRatio),
+      fc2: initLinear(draw, width * mlpRatio, width),
+    },
+  };
+}
+
+/** A layer applied to tokens `[…, C]`. */
+export function affine(x: Tensor, { weight, bias }: Affine): Tensor {
+  return linear(x, weight, bias);
+}
+
+export function norm(x: Tensor, { weight, bias }: Affine, eps: number): Tensor {
+  return layerNorm(x, weight, bias, eps);
+}
+
+export function mlp(x: Tensor, { fc1, fc2 }: Mlp): Tensor {
+  return affine(gelu(affine(x, fc1)), fc2);
+}
+
+/** Self-attention with its two linear layers, `[N, L, C]` → `[N, L, C]`. */
+export function selfAttention(x: Tensor, { qkv, proj }: BlockParams["attn"], heads: number): Tensor {
+  return affine(attention(affine(x, qkv), heads), proj);
+}
+
+/** `[N, L, C]` → `[N, L, C]`. */
+export function transformerBlock(x: Tensor, block: BlockParams, heads: number): Tensor {
+  const attended = selfAttention(norm(x, block.norm1, TRANSFORMER_EPS), block.attn, heads);
+  const y = add(x, attended);
+  return add(y, mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp));
+}

@@ -1,0 +1,187 @@
+/**
+ * Matrix products.
+ *
+ * @module
+ */
+import { apply, type Dispatch, dispatch, type Target } from "../op.ts";
+import { sameShape, type Shape, sizeOf, type Tensor } from "../tensor.ts";
+import { add } from "./map.ts";
+import { sum } from "./reduce.ts";
+import { reshape } from "./shape.ts";
+
+/** Where the matrices of an operand lie, in elements. */
+export interface Layout {
+  readonly transpose?: boolean;
+  readonly offset: number;
+  /** Strides from one matrix to the next along the two batch axes, and from row to row. */
+  readonly outer: number;
+  readonly inner: number;
+  readonly row: number;
+}
+
+/** c [outer, inner, M, N] = scale · a [outer, inner, M, K] · b [outer, inner, K, N]. */
+export interface Product {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly outer: number;
+  readonly inner: number;
+  readonly scale: number;
+  readonly a: Layout;
+  readonly b: Layout;
+  readonly c: Layout;
+}
+
+/** The launch of a product, with the variant that suits the adapter and the shape. */
+export function productDispatch(
+  target: Target,
+  product: Product,
+  operands: readonly [a: number, b: number, c: number],
+): Dispatch {
+  const { M, N, K, outer, inner, scale, a, b, c } = product;
+  const wide = target.cpu && target.broadcast && fitsFours(product);
+  const unit = wide ? 4 : 1;
+  const constants = {
+    ...{ M, N, K, inner, scale },
+    ...{ transposeA: a.transpose ?? false, offsetA: a.offset / unit, rowA: a.row / unit },
+    ...{ outerA: a.outer / unit, innerA: a.inner / unit },
+    ...{ transposeB: b.transpose ?? false, offsetB: b.offset / unit, rowB: b.row / unit },
+    ...{ outerB: b.outer / unit, innerB: b.inner / unit },
+    ...{ offsetC: c.offset / unit, rowC: c.row / unit },
+    ...{ outerC: c.outer / unit, innerC: c.inner / unit },
+  };
+  const batch = outer * inner;
+  if (wide) {
+    const groups = [Math.ceil(N / 64), Math.ceil(M / 16), batch] as const;
+    return dispatch("matmulBroadcast", constants, operands, groups);
+  }
+  if (!target.cpu && M >= 16 && N >= 16) {
+    const groups = [Math.ceil(N / 64), Math.ceil(M / 64), batch] as const;
+    return dispatch("matmulTile", constants, operands, groups);
+  }
+  return dispatch("matmul", constants, operands, [Math.ceil(N / 32), Math.ceil(M / 32), batch]);
+}
+
+/** Whether every row that is read or written along its length divides into fours. */
+function fitsFours({ M, N, K, a, b, c }: Product): boolean {
+  const strides = [a, b, c].flatMap(({ offset, outer, inner, row }) => [offset, outer, inner, row]);
+  const lengths = [a.transpose ? M : K, b.transpose ? K : N, N];
+  return [...strides, ...lengths].every((value) => value % 4 === 0);
+}
+
+/**
+ * Batched matrix product.
+ *
+ * @param a `[…, M, K]`, or `[…, K, M]` with `transposeA`.
+ * @param b `[…, K, N]`, or `[…, N, K]` with `transposeB`.
+ * @returns `[…, M, N]`.
+ * @throws {RangeError} If the inner sizes or the batch axes differ.
+ */
+export function matmul(
+  a: Tensor,
+  b: Tensor,
+  { transposeA = false, transposeB = false }: { transposeA?: boolean; transposeB?: boolean } = {},
+): Tensor {
+  const batch = a.shape.slice(0, -2);
+  const [M, K] = matrix(a.shape, transposeA);
+  const [innerK, N] = matrix(b.shape, transposeB);
+  if (a.shape.length < 2 || K !== innerK || !sameShape(batch, b.shape.slice(0, -2))) {
+    throw new RangeError(
+      `Cannot multiply [${a.shape}]${transposeA ? "ᵀ" : ""} by [${b.shape}]${transposeB ? "ᵀ" : ""}`,
+    );
+  }
+  const shape = [...batch, M, N];
+  const outer = sizeOf(batch);
+  const at = (transpose: boolean, rows: number, cols: number): Layout => ({
+    transpose,
+    offset: 0,
+    outer: rows * cols,
+    inner: 0,
+    row: transpose ? rows : cols,
+  });
+  const product: Product = {
+    ...{ M, N, K, outer, inner: 1, scale: 1 },
+    ...{ a: at(transposeA, M, K), b: at(transposeB, K, N), c: at(false, M, N) },
+  };
+  return apply({
+    name: "matmul",
+    key: `matmul:${a.shape}:${b.shape}:${transposeA}:${transposeB}`,
+    outputs: [{ shape, dtype: "f32" }],
+    lowering: {
+      kind: "kernel",
+      dispatches: (target) => [productDispatch(target, product, [0, 1, 2])],
+    },
+    vjp: ([dy]) => [
+      transposeA
+        ? matmul(b, dy!, { transposeA: transposeB, transposeB: true })
+        : matmul(dy!, b, { transposeB: !transposeB }),
+      transposeB
+        ? matmul(dy!, a, { transposeA: true, transposeB: transposeA })
+        : matmul(a, dy!, { transposeA: !transposeA }),
+    ],
+  }, [a, b]);
+}
+
+function matrix(shape: Shape, transpose: boolean): [rows: number, cols: number] {
+  const [rows, cols] = shape.slice(-2);
+  return transpose ? [cols, rows] : [rows, cols];
+}
+
+/**
+ * Linear layer, y = x Wᵀ + b, weights as PyTorch stores them.
+ *
+ * @param x `[…, I]`.
+ * @param weight `[O, I]`; further axes of size 1 (a 1×1 convolution's) are ignored.
+ * @param bias `[O]`.
+ * @returns `[…, O]`.
+ * @throws {RangeError} If the sizes differ.
+ */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const [O] = weight.shape;
+  const I = sizeOf(weight.shape) / O;
+  const rows = sizeOf(x.shape) / x.shape.at(-1)!;
+  if (x.shape.at(-1) !== I) {
+    throw new RangeError(`Cannot multiply [${x.shape}] by weights [${weight.shape}]`);
+  }
+  const y = rowProduct(reshape(x, [rows, I]), reshape(weight, [O, I]));
+  const shaped = reshape(y, [...x.shape.slice(0, -1), O]);
+  return bias ? add(shaped, bias) : shaped;
+}
+
+/** x [R, I] · Wᵀ, W [O, I], whose weight gradient adds over many rows. */
+function rowProduct(x: Tensor, weight: Tensor): Tensor {
+  const [R, I] = x.shape;
+  const [O] = weight.shape;
+  const product: Product = {
+    ...{ M: R, N: O, K: I, outer: 1, inner: 1, scale: 1 },
+    a: { offset: 0, outer: 0, inner: 0, row: I },
+    b: { transpose: true, offset: 0, outer: 0, inner: 0, row: I },
+    c: { offset: 0, outer: 0, inner: 0, row: O },
+  };
+  return apply({
+    name: "linear",
+    key: `linear:${x.shape}:${weight.shape}`,
+    outputs: [{ shape: [R, O], dtype: "f32" }],
+    lowering: {
+      kind: "kernel",
+      dispatches: (target) => [productDispatch(target, product, [0, 1, 2])],
+    },
+    vjp: ([dy]) => {
+      const parts = splits(R);
+      const partial = matmul(
+        reshape(dy!, [parts, R / parts, O]),
+        reshape(x, [parts, R / parts, I]),
+        { transposeA: true },
+      );
+      return [matmul(dy!, weight), sum(partial, [0])];
+    },
+  }, [x, weight]);
+}
+
+/** Parts in which a weight gradient's long sum is taken: a divisor of the rows, each of 512 or more. */
+function splits(rows: number): number {
+  for (let parts = Math.min(16, Math.floor(rows / 512)); parts > 1; parts--) {
+    if (rows % parts === 0) return parts;
+  }
+  return 1;
+}

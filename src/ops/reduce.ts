@@ -1,0 +1,92 @@
+/**
+ * Sums over axes.
+ *
+ * @module
+ */
+import { apply, dispatch, workgroups } from "../op.ts";
+import { sameShape, type Shape, sizeOf, type Tensor } from "../tensor.ts";
+import { broadcastTo, mul } from "./map.ts";
+import { reshape } from "./shape.ts";
+
+/** Values that one invocation adds: long sums are trees, for speed and for precision. */
+const CHUNK = 64;
+
+/**
+ * Sums over axes.
+ *
+ * @param x Any shape.
+ * @param axes Axes to sum over, all if left out; negative ones count from the end.
+ * @param keep Whether summed axes stay, with size 1.
+ * @returns x's shape without (or with size 1 at) the summed axes.
+ * @throws {RangeError} If x has no such axis.
+ */
+export function sum(x: Tensor, axes?: readonly number[], keep = false): Tensor {
+  const rank = x.shape.length;
+  const summed = new Set((axes ?? x.shape.keys().toArray()).map((axis) => {
+    if (axis < -rank || axis >= rank) {
+      throw new RangeError(`Cannot sum over axis ${axis} of shape [${x.shape}]`);
+    }
+    return axis < 0 ? axis + rank : axis;
+  }));
+  const shape = x.shape.map((size, axis) => summed.has(axis) ? 1 : size);
+  // Neighbouring summed axes are one; groups are summed from the last to the first.
+  let y = x;
+  for (let end = rank; end > 0; end--) {
+    if (!summed.has(end - 1)) continue;
+    let start = end - 1;
+    while (start > 0 && summed.has(start - 1)) start--;
+    const inner = sizeOf(shape.slice(end));
+    y = sumMiddle(reshape(y, [sizeOf(x.shape.slice(0, start)), sizeOf(x.shape.slice(start, end)), inner]));
+    end = start + 1;
+  }
+  return reshape(y, keep ? shape : shape.filter((_, axis) => !summed.has(axis)));
+}
+
+/** Mean over axes; arguments as for `sum`. */
+export function mean(x: Tensor, axes?: readonly number[], keep = false): Tensor {
+  const total = sum(x, axes, keep);
+  return mul(total, sizeOf(total.shape) / sizeOf(x.shape));
+}
+
+/** Undoes broadcasting: sums x over what was repeated to get from `shape` to x's shape. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const missing = x.shape.length - shape.length;
+  const axes = x.shape.keys().filter((axis) =>
+    axis < missing || shape[axis - missing] === 1 && x.shape[axis] !== 1
+  );
+  return reshape(sum(x, axes.toArray(), true), shape);
+}
+
+/** [outer, R, inner] → [outer, 1, inner], through partial sums that live no longer than the op. */
+function sumMiddle(x: Tensor): Tensor {
+  const [outer, length, inner] = x.shape;
+  if (length === 1) return x;
+  const lengths = [length];
+  while (lengths.at(-1)! > 1) lengths.push(Math.ceil(lengths.at(-1)! / CHUNK));
+  // The sum is the first output, the partial sums follow; operand 0 is x.
+  const passes = lengths.length - 1;
+  const place = (pass: number) => pass === 0 ? 0 : pass === passes ? 1 : pass + 1;
+  return apply({
+    name: "sum",
+    key: `sum:${x.shape}`,
+    outputs: [1, ...lengths.slice(1, -1)].map((chunks) => ({
+      shape: [outer, chunks, inner],
+      dtype: "f32",
+    })),
+    lowering: {
+      kind: "kernel",
+      dispatches: () =>
+        lengths.slice(1).map((chunks, pass) => {
+          const size = outer * chunks * inner;
+          return dispatch(
+            "reduce",
+            { R: lengths[pass], inner, chunk: CHUNK, chunks, size },
+            [place(pass), place(pass + 1)],
+            workgroups(size),
+          );
+        }),
+    },
+    vjp: ([dy]) => [broadcastTo(dy!, x.shape)],
+  }, [x]);
+}

@@ -1,0 +1,77 @@
+/**
+ * Elementwise steps that follow each other become one.
+ *
+ * @module
+ */
+import { sizeOf } from "../tensor.ts";
+import type { Graph, Operand, Step } from "./trace.ts";
+
+/** A kernel step, or elementwise steps of equal size to run as one. */
+export interface Group {
+  readonly steps: readonly Step[];
+  readonly inputs: readonly Operand[];
+  /** Values that something outside the group needs. */
+  readonly outputs: readonly number[];
+}
+
+/** Whether the step is elementwise. */
+export function isMap(step: Step): boolean {
+  return step.op.lowering.kind === "map";
+}
+
+/**
+ * Groups the steps of a graph. A group runs at the place of its last step; a step joins the group
+ * of one of its operands if nothing outside needs that group earlier.
+ *
+ * @param limit Operands and results that a kernel may bind.
+ * @param fuse False leaves every step alone, as the reference to test against.
+ */
+export function fuse(graph: Graph, limit: number, fuse = true): Group[] {
+  const users = new Map<number, number[]>(); // value → steps that read it
+  graph.steps.forEach((step, i) => {
+    for (const { value } of step.inputs) users.set(value, [...users.get(value) ?? [], i]);
+  });
+  const results = new Set(graph.results);
+  const groupOf = new Map<number, number[]>(); // value → its group, as steps
+  const groups = new Set<number[]>();
+
+  const describe = (members: readonly number[]): Group => {
+    const steps = members.map((i) => graph.steps[i]);
+    const made = new Set(steps.flatMap((step) => step.outputs));
+    const inputs = new Map<string, Operand>();
+    for (const operand of steps.flatMap((step) => step.inputs)) {
+      if (!made.has(operand.value)) inputs.set(`${operand.value}:${operand.shape}`, operand);
+    }
+    const inside = new Set(members);
+    const outputs = [...made].filter((value) =>
+      !isMap(steps[0]) || results.has(value) || users.get(value)?.some((user) => !inside.has(user))
+    );
+    return { steps, inputs: [...inputs.values()], outputs };
+  };
+
+  const join = (i: number, group: readonly number[]): boolean => {
+    const last = group.at(-1)!;
+    const needed = group.some((member) =>
+      graph.steps[member].outputs.some((value) =>
+        users.get(value)?.some((user) => user > last && user < i)
+      )
+    );
+    if (needed) return false;
+    const joined = describe([...group, i]);
+    return joined.inputs.length + joined.outputs.length <= limit;
+  };
+
+  graph.steps.forEach((step, i) => {
+    const size = sizeOf(step.op.outputs[0].shape);
+    const host = !fuse || !isMap(step) ? undefined : step.inputs
+      .map(({ value }) => groupOf.get(value))
+      .find((group) =>
+        group && sizeOf(graph.steps[group[0]].op.outputs[0].shape) === size && join(i, group)
+      );
+    const group = host ?? [];
+    group.push(i);
+    groups.add(group);
+    if (isMap(step)) groupOf.set(step.outputs[0], group);
+  });
+  return [...groups].sort((a, b) => a.at(-1)! - b.at(-1)!).map(describe);
+}

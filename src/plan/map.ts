@@ -1,0 +1,131 @@
+/**
+ * The text of a fused elementwise kernel, from the template `kernels/map.wgsl`.
+ *
+ * @module
+ */
+import { kernels } from "../../kernels/mod.ts";
+import { type Shape, sizeOf } from "../tensor.ts";
+import type { Group } from "./fuse.ts";
+
+/** A kernel written for a group, and which of the group's values it binds. */
+export interface MapKernel {
+  readonly source: string;
+  readonly size: number; // invocations
+  /** Values to bind, in order. An output in place of an input is bound once, as the input. */
+  readonly bindings: readonly { readonly value: number; readonly access: "read" | "read_write" }[];
+}
+
+/** Whether an operand has a value of its own for every element of the result. */
+export function isFull(shape: Shape, size: number): boolean {
+  return sizeOf(shape) === size;
+}
+
+/**
+ * Writes the kernel of a group of elementwise steps.
+ *
+ * @param inPlace For an output's value, the input value whose buffer it takes over.
+ */
+export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): MapKernel {
+  const size = sizeOf(group.steps[0].op.outputs[0].shape);
+  const shapeAt = new Map(group.steps.flatMap((step) =>
+    step.inputs.map((operand) => [`${operand.value}:${operand.shape}`, step.op.outputs[0].shape])
+  ));
+  const accesses = group.inputs.map(({ value, shape }) =>
+    indexing(shape, shapeAt.get(`${value}:${shape}`)!)
+  );
+  const lanes = size % 4 === 0 && accesses.every((access) => access.fours !== undefined) ? 4 : 1;
+
+  const overwritten = new Set(inPlace.values());
+  const bindings: { value: number; access: "read" | "read_write" }[] = [];
+  const declarations: string[] = [];
+  const body: string[] = [];
+  const bind = (name: string, value: number, access: "read" | "read_write", elem: string) => {
+    declarations.push(
+      `@group(0) @binding(${bindings.length}) var<storage, ${access}> ${name}: array<${elem}>;`,
+    );
+    bindings.push({ value, access });
+  };
+
+  const nameOf = new Map<string, string>(); // operand → the variable that holds it
+  group.inputs.forEach(({ value, shape }, i) => {
+    const { index, fours } = accesses[i];
+    const splat = lanes === 4 && fours === "splat";
+    const access = overwritten.has(value) ? "read_write" : "read";
+    bind(`x${i}`, value, access, splat ? "f32" : "elem");
+    const at = lanes === 1 ? index("i") : splat ? index("(i * 4u)") : fours === "same" ? "i" : `${index("(i * 4u)")} / 4u`;
+    body.push(`let v${i} = ${splat ? `elem(x${i}[${at}])` : `x${i}[${at}]`};`);
+    nameOf.set(`${value}:${shape}`, `v${i}`);
+  });
+  const resultOf = new Map<number, string>();
+  group.steps.forEach((step, i) => {
+    const lowering = step.op.lowering as { expression: string };
+    const names = step.inputs.map(({ value, shape }) =>
+      resultOf.get(value) ?? nameOf.get(`${value}:${shape}`)!
+    );
+    body.push(`let r${i} = ${lowering.expression.replaceAll(/\$(\d+)/g, (_, n) => names[Number(n)])};`);
+    resultOf.set(step.outputs[0], `r${i}`);
+  });
+  group.outputs.forEach((value, i) => {
+    const over = inPlace.get(value);
+    let name = `y${i}`;
+    if (over === undefined) bind(name, value, "read_write", "elem");
+    else name = `x${group.inputs.findIndex((input) => input.value === over)}`;
+    body.push(`${name}[i] = ${resultOf.get(value)};`);
+  });
+
+  const types = lanes === 4
+    ? ["alias elem = vec4f;", "alias bits = vec4u;"]
+    : ["alias elem = f32;", "alias bits = u32;"];
+  const source = [["types", types], ["operands", declarations], ["body", body]] as const;
+  return {
+    source: source.reduce((text, [part, lines]) => replacePart(text, part, lines), kernels.map.source),
+    size: size / lanes,
+    bindings,
+  };
+}
+
+/** Replaces the lines between `// begin part` and `// end part`. */
+function replacePart(text: string, part: string, lines: readonly string[]): string {
+  const [start, end] = [`// begin ${part}`, `// end ${part}`].map((mark) => text.indexOf(mark));
+  return `${text.slice(0, start)}${lines.join("\n  ")}\n${text.slice(end)}`;
+}
+
+/**
+ * How an operand broadcast to a shape is read: its index from the result's, and how four neighbours
+ * lie: in the same four of an equal array, in fours elsewhere, all in one value, or not at all alike.
+ */
+function indexing(
+  from: Shape,
+  to: Shape,
+): { index: (i: string) => string; fours?: "same" | "fours" | "splat" } {
+  if (sizeOf(from) === sizeOf(to)) return { index: (i) => i, fours: "same" };
+  if (sizeOf(from) === 1) return { index: () => "0u", fours: "splat" };
+  const padded = [...Array(to.length - from.length).fill(1), ...from];
+  // Runs of axes that are alike, from the last to the first: kept (the operand has them) or repeated.
+  const terms: { divide: number; modulo: number; times: number }[] = [];
+  let inner = 1; // elements of the result within the axes behind
+  let stride = 1; // elements of the operand within them
+  let fours: "fours" | "splat" | undefined;
+  for (let axis = to.length - 1; axis >= 0;) {
+    if (to[axis] === 1) {
+      axis--;
+      continue;
+    }
+    const kept = padded[axis] !== 1;
+    let length = 1;
+    while (axis >= 0 && (to[axis] === 1 || (padded[axis] !== 1) === kept)) length *= to[axis--];
+    if (inner === 1 && length % 4 === 0) fours = kept ? "fours" : "splat";
+    if (kept) {
+      terms.push({ divide: inner, modulo: length, times: stride });
+      stride *= length;
+    }
+    inner *= length;
+  }
+  const index = (i: string) =>
+    terms.map(({ divide, modulo, times }) => {
+      const start = divide === 1 ? i : `${i} / ${divide}u`;
+      const wrapped = divide * modulo === sizeOf(to) ? `(${start})` : `(${start} % ${modulo}u)`;
+      return times === 1 ? wrapped : `${wrapped} * ${times}u`;
+    }).join(" + ");
+  return { index: (i) => `(${index(i)})`, fours };
+}

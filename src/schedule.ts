@@ -1,0 +1,37 @@
+/** Learning rate as a function of the (fractional) epoch, in float64. */
+
+/** Settings of {@linkcode warmupCosine}; rates are absolute, times are epochs. */
+export interface WarmupCosine {
+  readonly lr: number;
+  readonly minLr: number;
+  readonly warmupEpochs: number;
+  readonly epochs: number;
+}
+
+/**
+ * Linear warm-up from zero, then half a cosine down to `minLr`, as MAE's `lr_sched.py`.
+ *
+ * MAE evaluates it once an update, at epoch = step / (steps an epoch), so the very first update
+ * has rate zero when there is a warm-up.
+ *
+ * @param epoch Fractional epoch, from 0 to `epochs`.
+ * @returns The rate; a parameter group multiplies it by its own scale.
+ */
+export function warmupCosine(
+  { lr, minLr, warmupEpochs, epochs }: WarmupCosine,
+  epoch: number,
+): number {
+  if (epoch < warmupEpochs) return lr * epoch / warmupEpochs;
+  const progress = (epoch - warmupEpochs) / (epochs - warmupEpochs);
+  return minLr + (lr - minLr) * 0.5 * (1 + Math.cos(Math.PI * progress));
+}
+
+/**
+ * Linear scaling rule (arXiv:1706.02677): the rate for a batch, from the rate for 256 images.
+ *
+ * @param blr Rate at an effective batch of 256.
+ * @param effectiveBatch Images an update: micro-batch × accumulation × devices.
+ */
+export function scaledRate(blr: number, effectiveBatch: number): number {
+  return blr * effectiveBatch / 256;
+}
