@@ -41,7 +41,10 @@ function kernel<const Constant extends string>(
   writes: number,
   constants: readonly Constant[],
 ): Kernel<Constant> {
-  const access = [...Array<Access>(reads).fill("read"), ...Array<Access>(writes).fill("read_write")];
+  const access = [
+    ...Array<Access>(reads).fill("read"),
+    ...Array<Access>(writes).fill("read_write"),
+  ];
   return { source, access, constants };
 }
 

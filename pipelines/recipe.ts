@@ -4,10 +4,11 @@
  */
 import { nearest, UsageError } from "./usage.ts";
 
+import type { MaeSettings } from "../src/models/mae.ts";
+import type { McmaeSettings } from "../src/models/mcmae.ts";
+
 export { nearest, UsageError } from "./usage.ts";
 export { validate } from "./validate.ts";
-
-type Stages = readonly [number, number, number];
 
 /** Settings of one pretraining run. */
 export interface Recipe {
@@ -44,50 +45,6 @@ export interface Recipe {
   /** `every`: optimizer steps between two checkpoints. */
   readonly checkpoint: { readonly every: number };
   readonly seed: number;
-}
-
-/** What the two kinds of model share: input, decoder and target. */
-export interface AutoencoderSettings {
-  /** Height and width in pixels. */
-  readonly imageSize: readonly [number, number];
-  readonly channels: number;
-  readonly heads: number;
-  readonly decoderDim: number;
-  readonly decoderDepth: number;
-  readonly decoderHeads: number;
-  /** Normalises each target patch by its own mean and variance. */
-  readonly normPix: boolean;
-}
-
-/** MCMAE (arXiv:2205.03892): two convolution stages, then a transformer. */
-export interface McmaeSettings extends AutoencoderSettings {
-  readonly kind: "mcmae";
-  /** Stride of each stage's patch embedding. */
-  readonly patchSizes: Stages;
-  readonly embedDims: Stages;
-  readonly depths: Stages;
-  /** The decoder takes the first, as the published code does. */
-  readonly mlpRatios: Stages;
-  /** Side of the depthwise convolutions. */
-  readonly kernelSize: number;
-  /** `false`: masked cells leak into visible ones (Table 5). */
-  readonly maskedConvolution: boolean;
-  /** `token`: stage 1 masks its own tokens, all reach stage 3 (Table 5). */
-  readonly masking: Choice<"model.masking">;
-  /** `false`: the decoder sees stage 3 alone (Table 6). */
-  readonly multiScaleDecoder: boolean;
-  /** Where stages 1 and 2 are computed; both give the same numbers. */
-  readonly evaluation: Choice<"model.evaluation">;
-}
-
-/** MAE (arXiv:2111.06377) with a plain ViT. */
-export interface MaeSettings extends AutoencoderSettings {
-  readonly kind: "mae";
-  readonly patchSize: number;
-  readonly embedDim: number;
-  readonly depth: number;
-  /** Of the encoder and the decoder. */
-  readonly mlpRatio: number;
 }
 
 /** Images and how they are augmented. */

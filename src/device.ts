@@ -56,7 +56,8 @@ export async function openDevice(): Promise<Device> {
   const name = info.description || info.device || info.vendor;
   const features = new Set<string>(gpu.features);
   const cpu = /llvmpipe|lavapipe|swiftshader|software/i.test(name);
-  const subgroups = info.subgroupMinSize >= 8 && await compiles(gpu, kernels.matmulBroadcast.source);
+  const subgroups = info.subgroupMinSize >= 8 &&
+    await compiles(gpu, kernels.matmulBroadcast.source);
   return {
     gpu,
     name,

@@ -25,7 +25,9 @@ import { leaves, map, type Tree } from "./tree.ts";
  */
 export function grad<Params extends Tree<Tensor>>(loss: Tensor, wrt: Params): Params {
   if (sizeOf(loss.shape) !== 1) {
-    throw new RangeError(`Cannot differentiate a loss of shape [${loss.shape}]: it must be one value`);
+    throw new RangeError(
+      `Cannot differentiate a loss of shape [${loss.shape}]: it must be one value`,
+    );
   }
   const wanted = new Set(leaves<Tensor>(wrt));
   const cotangents = new Map<Tensor, Tensor>();

@@ -4,7 +4,7 @@
  * @module
  */
 import { fold, type Key, normal, uniform } from "./random.ts";
-import { type Shape, sizeOf, tensor, type Tensor } from "./tensor.ts";
+import { type Shape, sizeOf, type Tensor, tensor } from "./tensor.ts";
 
 /** Gives every parameter a key of its own, in the order of the calls. */
 export interface Initializer {

@@ -70,7 +70,9 @@ export function adamW(
       correction2: scalar(Math.sqrt(1 - beta2 ** step)),
     }),
     update(grads, state, params, { lr, correction1, correction2 }, gain) {
-      const [grad, m, v] = [grads, state.exp_avg, state.exp_avg_sq].map((tree) => leaves<Tensor>(tree));
+      const [grad, m, v] = [grads, state.exp_avg, state.exp_avg_sq].map((tree) =>
+        leaves<Tensor>(tree)
+      );
       const updated = entries<Tensor>(params).map(([path, p], i) => {
         const g = mul(grad[i], gain);
         const m1 = add(mul(m[i], beta1), mul(g, 1 - beta1));
@@ -82,7 +84,8 @@ export function adamW(
         const p1 = sub(shrunk, mul(div(step, correction1), div(m1, denominator)));
         return { path, p: where(gain, p1, p), m: where(gain, m1, m[i]), v: where(gain, v1, v[i]) };
       });
-      const tree = (part: "p" | "m" | "v") => fromEntries(updated.map((u) => [u.path, u[part]] as const));
+      const tree = (part: "p" | "m" | "v") =>
+        fromEntries(updated.map((u) => [u.path, u[part]] as const));
       return [tree("p"), { exp_avg: tree("m"), exp_avg_sq: tree("v") }];
     },
   };

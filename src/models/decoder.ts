@@ -10,9 +10,16 @@ import { add, broadcastTo, div, mul, square, sub } from "../ops/map.ts";
 import { mean, sum } from "../ops/reduce.ts";
 import { concat, reshape, slice } from "../ops/shape.ts";
 import { sincos2d } from "../pos_embed.ts";
-import { tensor, type Tensor } from "../tensor.ts";
+import { type Tensor, tensor } from "../tensor.ts";
 import { gridOf, normalisePatches, patchify } from "./patches.ts";
-import { affine, type BlockParams, initBlock, norm, TRANSFORMER_EPS, transformerBlock } from "./transformer.ts";
+import {
+  affine,
+  type BlockParams,
+  initBlock,
+  norm,
+  TRANSFORMER_EPS,
+  transformerBlock,
+} from "./transformer.ts";
 
 /** Settings that MAE and MCMAE share: input, decoder and target. */
 export interface AutoencoderSettings {
@@ -52,7 +59,12 @@ export interface DecoderParams {
 export const FROZEN: readonly string[] = ["pos_embed", "decoder_pos_embed"];
 
 /** Frozen sin-cos table `[1, L, width]`, with a row of zeros first if there is a class token. */
-export function positions(settings: AutoencoderSettings, stride: number, width: number, cls: boolean): Tensor {
+export function positions(
+  settings: AutoencoderSettings,
+  stride: number,
+  width: number,
+  cls: boolean,
+): Tensor {
   const [GH, GW] = gridOf(settings.imageSize, stride);
   return tensor(sincos2d(width, GH, GW, cls), [1, GH * GW + Number(cls), width]);
 }
@@ -68,7 +80,10 @@ export function initDecoder(
   const { decoderDim, decoderDepth } = settings;
   return {
     decoder_embed: initLinear(draw, width, decoderDim),
-    decoder_blocks: Array.from({ length: decoderDepth }, () => initBlock(draw, decoderDim, mlpRatio)),
+    decoder_blocks: Array.from(
+      { length: decoderDepth },
+      () => initBlock(draw, decoderDim, mlpRatio),
+    ),
     decoder_norm: initNorm(decoderDim),
     decoder_pred: initLinear(draw, decoderDim, patch * patch * settings.channels),
   };

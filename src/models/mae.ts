@@ -18,7 +18,13 @@ import {
   positions,
 } from "./decoder.ts";
 import { gridOf, stridedConvolution } from "./patches.ts";
-import { type BlockParams, initBlock, norm, TRANSFORMER_EPS, transformerBlock } from "./transformer.ts";
+import {
+  type BlockParams,
+  initBlock,
+  norm,
+  TRANSFORMER_EPS,
+  transformerBlock,
+} from "./transformer.ts";
 
 export interface MaeSettings extends AutoencoderSettings {
   readonly kind: "mae";

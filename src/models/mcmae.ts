@@ -125,7 +125,8 @@ export function initMcmae(settings: McmaeSettings, key: Key): McmaeParams {
   const draw = initializer(key);
   const { embedDims: [C1, C2, C3], patchSizes: [p1, p2, p3], depths, mlpRatios } = settings;
   const stride = strideOf(settings);
-  const block = (width: number, ratio: number) => initConvBlock(draw, width, ratio, settings.kernelSize);
+  const block = (width: number, ratio: number) =>
+    initConvBlock(draw, width, ratio, settings.kernelSize);
   return {
     pos_embed: positions(settings, stride, C3, false),
     mask_token: initMaskToken(draw, settings.decoderDim),
@@ -146,7 +147,12 @@ export function initMcmae(settings: McmaeSettings, key: Key): McmaeParams {
   };
 }
 
-function initConvBlock(draw: Initializer, width: number, mlpRatio: number, size: number): ConvBlockParams {
+function initConvBlock(
+  draw: Initializer,
+  width: number,
+  mlpRatio: number,
+  size: number,
+): ConvBlockParams {
   return {
     norm1: initNorm(width),
     conv1: initConvolution(draw, width, width, 1),
@@ -196,7 +202,11 @@ function encodeVisible(
   const stride = strideOf(settings);
   const grid = gridOf(settings.imageSize, stride);
   const [n, V] = keep.shape;
-  const all = reshape(patchify(images, stride), [n, restore.shape[1], stride * stride * settings.channels]);
+  const all = reshape(patchify(images, stride), [
+    n,
+    restore.shape[1],
+    stride * stride * settings.channels,
+  ]);
   const visible = gather(all, keep, restore);
   // Each visible block is an image of its own, but for the depthwise convolutions.
   const convolve: Convolve = (x, { weight, bias }) => {
@@ -204,7 +214,10 @@ function encodeVisible(
     const blocks = reshape(x, [n, V, s, s, C]);
     return reshape(maskedDepthwise(blocks, weight, bias, { keep, restore, grid }), x.shape);
   };
-  let x = patchEmbed(reshape(visible, [n * V, stride, stride, settings.channels]), params.patch_embed1);
+  let x = patchEmbed(
+    reshape(visible, [n * V, stride, stride, settings.channels]),
+    params.patch_embed1,
+  );
   for (const block of params.blocks1) x = convBlock(x, block, convolve);
   const e1 = x;
   x = patchEmbed(x, params.patch_embed2);
@@ -247,7 +260,10 @@ function encodeDense(
 }
 
 /** 1 at the visible cells of stages 1 and 2, `[N, H1, W1, 1]` and `[N, H2, W2, 1]`. */
-function visibleMaps({ imageSize, masking, patchSizes: [p1, p2, p3] }: McmaeSettings, removed: Tensor) {
+function visibleMaps(
+  { imageSize, masking, patchSizes: [p1, p2, p3] }: McmaeSettings,
+  removed: Tensor,
+) {
   const [n] = removed.shape;
   const visible = sub(1, removed);
   if (masking === "token") {
@@ -272,9 +288,16 @@ function transform(params: McmaeParams, { heads }: McmaeSettings, tokens: Tensor
 }
 
 /** Stages 1 and 2 brought to final tokens by strided convolutions (equation 1). */
-function multiScale({ stage1_output_decode, stage2_output_decode }: McmaeParams, e1: Tensor, e2: Tensor) {
+function multiScale(
+  { stage1_output_decode, stage2_output_decode }: McmaeParams,
+  e1: Tensor,
+  e2: Tensor,
+) {
   if (!stage1_output_decode || !stage2_output_decode) return [];
-  return [stridedConvolution(e1, stage1_output_decode), stridedConvolution(e2, stage2_output_decode)];
+  return [
+    stridedConvolution(e1, stage1_output_decode),
+    stridedConvolution(e2, stage2_output_decode),
+  ];
 }
 
 function finish(

@@ -51,7 +51,11 @@ export function mlp(x: Tensor, { fc1, fc2 }: Mlp): Tensor {
 }
 
 /** Self-attention with its two linear layers, `[N, L, C]` → `[N, L, C]`. */
-export function selfAttention(x: Tensor, { qkv, proj }: BlockParams["attn"], heads: number): Tensor {
+export function selfAttention(
+  x: Tensor,
+  { qkv, proj }: BlockParams["attn"],
+  heads: number,
+): Tensor {
   return affine(attention(affine(x, qkv), heads), proj);
 }
 

@@ -89,7 +89,10 @@ function attentionGrad(dy: Tensor, qkv: Tensor, weights: Tensor, heads: number):
         const [dy, qkv, weights, dqkv, dWeights, dScores] = [0, 1, 2, 3, 4, 5];
         const product = productOf(target, n, heads);
         return [
-          product({ ...at.sizes.scores, scale: 1 }, [dy, at.y], [qkv, flipped(at.v)], [dWeights, at.map]),
+          product({ ...at.sizes.scores, scale: 1 }, [dy, at.y], [qkv, flipped(at.v)], [
+            dWeights,
+            at.map,
+          ]),
           dispatch("softmaxGrad", { C: L, rows }, [dWeights, weights, dScores], workgroups(rows)),
           product(at.sizes.scaledMix, [dScores, at.map], [qkv, at.k], [dqkv, at.q]),
           product(at.sizes.scaledMix, [dScores, flipped(at.map)], [qkv, at.q], [dqkv, at.k]),
@@ -137,5 +140,9 @@ function productOf(target: Target, outer: number, inner: number) {
     [b, layoutB]: Placed,
     [c, layoutC]: Placed,
   ): Dispatch =>
-    productDispatch(target, { ...sizes, outer, inner, a: layoutA, b: layoutB, c: layoutC }, [a, b, c]);
+    productDispatch(target, { ...sizes, outer, inner, a: layoutA, b: layoutB, c: layoutC }, [
+      a,
+      b,
+      c,
+    ]);
 }

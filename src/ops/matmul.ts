@@ -87,7 +87,9 @@ export function matmul(
   const [innerK, N] = matrix(b.shape, transposeB);
   if (a.shape.length < 2 || K !== innerK || !sameShape(batch, b.shape.slice(0, -2))) {
     throw new RangeError(
-      `Cannot multiply [${a.shape}]${transposeA ? "ᵀ" : ""} by [${b.shape}]${transposeB ? "ᵀ" : ""}`,
+      `Cannot multiply [${a.shape}]${transposeA ? "ᵀ" : ""} by [${b.shape}]${
+        transposeB ? "ᵀ" : ""
+      }`,
     );
   }
   const shape = [...batch, M, N];

@@ -36,7 +36,9 @@ export function sum(x: Tensor, axes?: readonly number[], keep = false): Tensor {
     let start = end - 1;
     while (start > 0 && summed.has(start - 1)) start--;
     const inner = sizeOf(shape.slice(end));
-    y = sumMiddle(reshape(y, [sizeOf(x.shape.slice(0, start)), sizeOf(x.shape.slice(start, end)), inner]));
+    y = sumMiddle(
+      reshape(y, [sizeOf(x.shape.slice(0, start)), sizeOf(x.shape.slice(start, end)), inner]),
+    );
     end = start + 1;
   }
   return reshape(y, keep ? shape : shape.filter((_, axis) => !summed.has(axis)));

@@ -87,7 +87,9 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
     part.shape.length !== first.shape.length ||
     part.shape.some((size, i) => i !== axis && size !== first.shape[i])
   );
-  if (wrong) throw new RangeError(`Cannot join [${first.shape}] and [${wrong.shape}] along ${axis}`);
+  if (wrong) {
+    throw new RangeError(`Cannot join [${first.shape}] and [${wrong.shape}] along ${axis}`);
+  }
   const length = parts.reduce((total, part) => total + part.shape[axis], 0);
   let offset = 0;
   // Each part is padded with zeros to the whole length, so that joining is adding.

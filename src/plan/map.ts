@@ -27,9 +27,11 @@ export function isFull(shape: Shape, size: number): boolean {
  */
 export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): MapKernel {
   const size = sizeOf(group.steps[0].op.outputs[0].shape);
-  const shapeAt = new Map(group.steps.flatMap((step) =>
-    step.inputs.map((operand) => [`${operand.value}:${operand.shape}`, step.op.outputs[0].shape])
-  ));
+  const shapeAt = new Map(
+    group.steps.flatMap((step) =>
+      step.inputs.map((operand) => [`${operand.value}:${operand.shape}`, step.op.outputs[0].shape])
+    ),
+  );
   const accesses = group.inputs.map(({ value, shape }) =>
     indexing(shape, shapeAt.get(`${value}:${shape}`)!)
   );
@@ -52,7 +54,13 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
     const splat = lanes === 4 && fours === "splat";
     const access = overwritten.has(value) ? "read_write" : "read";
     bind(`x${i}`, value, access, splat ? "f32" : "elem");
-    const at = lanes === 1 ? index("i") : splat ? index("(i * 4u)") : fours === "same" ? "i" : `${index("(i * 4u)")} / 4u`;
+    const at = lanes === 1
+      ? index("i")
+      : splat
+      ? index("(i * 4u)")
+      : fours === "same"
+      ? "i"
+      : `${index("(i * 4u)")} / 4u`;
     body.push(`let v${i} = ${splat ? `elem(x${i}[${at}])` : `x${i}[${at}]`};`);
     nameOf.set(`${value}:${shape}`, `v${i}`);
   });
@@ -62,7 +70,9 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
     const names = step.inputs.map(({ value, shape }) =>
       resultOf.get(value) ?? nameOf.get(`${value}:${shape}`)!
     );
-    body.push(`let r${i} = ${lowering.expression.replaceAll(/\$(\d+)/g, (_, n) => names[Number(n)])};`);
+    body.push(
+      `let r${i} = ${lowering.expression.replaceAll(/\$(\d+)/g, (_, n) => names[Number(n)])};`,
+    );
     resultOf.set(step.outputs[0], `r${i}`);
   });
   group.outputs.forEach((value, i) => {
@@ -78,7 +88,10 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
     : ["alias elem = f32;", "alias bits = u32;"];
   const source = [["types", types], ["operands", declarations], ["body", body]] as const;
   return {
-    source: source.reduce((text, [part, lines]) => replacePart(text, part, lines), kernels.map.source),
+    source: source.reduce(
+      (text, [part, lines]) => replacePart(text, part, lines),
+      kernels.map.source,
+    ),
     size: size / lanes,
     bindings,
   };

@@ -3,13 +3,7 @@
  *
  * @module
  */
-import {
-  createBuffer,
-  type Device,
-  pipelineOf,
-  readBuffers,
-  sourceOf,
-} from "../device.ts";
+import { createBuffer, type Device, pipelineOf, readBuffers, sourceOf } from "../device.ts";
 import { workgroups } from "../op.ts";
 import { bytesOf, type HostArray, node, sameShape, type Tensor } from "../tensor.ts";
 import { entries, map, type Tree } from "../tree.ts";
@@ -157,7 +151,9 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     leaves.forEach(([path, leaf], index) => {
       if (!sameShape(leaf.shape, given[index][1].shape) || leaf.dtype !== given[index][1].dtype) {
         throw new RangeError(
-          `Cannot pass [${leaf.shape}] as ${path}, which was compiled as [${given[index][1].shape}]`,
+          `Cannot pass [${leaf.shape}] as ${path}, which was compiled as [${
+            given[index][1].shape
+          }]`,
         );
       }
       const { source } = leaf;
@@ -230,7 +226,10 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
       }
     },
     dispatches: launches.length,
-    peakBytes: [...new Set([...buffers, ...bound])].reduce((sum, buffer) => sum + (buffer?.size ?? 0), 0),
+    peakBytes: [...new Set([...buffers, ...bound])].reduce(
+      (sum, buffer) => sum + (buffer?.size ?? 0),
+      0,
+    ),
     describe: () =>
       launches.map(({ op, stage, shape }, i) => `${i} ${stage ?? "-"} ${op} [${shape}]`).join("\n"),
     destroy: () => own.forEach((buffer) => buffer.destroy()),
@@ -278,12 +277,19 @@ function place(
       if (made !== undefined && buffers[value] === undefined && (free || over)) {
         buffers[value] = bound[argument];
         if (!free) inPlace[made].set(value, donor!);
-      } else copies.push({ from: value, to: argument, bytes: bytesOf(graph.values[value]), result });
+      } else {copies.push({
+          from: value,
+          to: argument,
+          bytes: bytesOf(graph.values[value]),
+          result,
+        });}
     }
     buffers[value] ??= allocate(graph.values[value], "result");
   });
 
-  const free = graph.values.keys().toArray().filter((value) => buffers[value] === undefined && first.has(value));
+  const free = graph.values.keys().toArray().filter((value) =>
+    buffers[value] === undefined && first.has(value)
+  );
   const position = new Map(free.map((value, i) => [value, i]));
   const { slotOf, slots, inPlace: taken } = assignSlots(free.map((value) => {
     const group = groups[first.get(value)!];
@@ -365,7 +371,9 @@ function checkLimits({ gpu, name }: Device, graph: Graph): void {
   if (!tooLarge) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   throw new RangeError(
-    `Use a smaller batch.micro: ${tooLarge.name} [${tooLarge.shape}] in stage ${tooLarge.stage ?? "(none)"} ` +
+    `Use a smaller batch.micro: ${tooLarge.name} [${tooLarge.shape}] in stage ${
+      tooLarge.stage ?? "(none)"
+    } ` +
       `takes ${mebibytes(bytesOf(tooLarge))}, and ${name} binds at most ${mebibytes(limit)}`,
   );
 }
@@ -384,12 +392,19 @@ async function time(
     const part = launches.slice(start, start + batch);
     const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * part.length });
     const bytes = 16 * part.length;
-    const [usage, copy] = [GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST]
+    const [usage, copy] = [
+      GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    ]
       .map((usage) => gpu.createBuffer({ size: bytes, usage }));
     const encoder = gpu.createCommandEncoder();
     part.forEach((launch, i) => {
       const pass = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+        timestampWrites: {
+          querySet,
+          beginningOfPassWriteIndex: 2 * i,
+          endOfPassWriteIndex: 2 * i + 1,
+        },
       });
       step(pass, launch);
       pass.end();
@@ -401,7 +416,12 @@ async function time(
     await copy.mapAsync(GPUMapMode.READ);
     const stamps = new BigUint64Array(copy.getMappedRange().slice(0));
     part.forEach(({ op, stage, shape }, i) =>
-      timings.push({ op, stage, shape, milliseconds: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6 })
+      timings.push({
+        op,
+        stage,
+        shape,
+        milliseconds: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6,
+      })
     );
   }
   return timings;

@@ -49,7 +49,11 @@ export function trace(tensors: readonly Tensor[]): Graph {
   for (const item of inOrder(tensors)) {
     if ("source" in item) {
       const source = item.source as Exclude<Source, { kind: "result" }>;
-      const identity = source.kind === "host" ? source.data : source.kind === "device" ? source.buffer : item;
+      const identity = source.kind === "host"
+        ? source.data
+        : source.kind === "device"
+        ? source.buffer
+        : item;
       const value = constants.get(identity) ??
         values.push({ ...avalOf(item), name: source.kind, stage: item.stage, source }) - 1;
       constants.set(identity, value);
