@@ -89,13 +89,18 @@ type Field = string | number | boolean | null | readonly number[];
 
 /**
  * Changes fields of a recipe, as the command line does: `["batch.micro=2", "model.depths=1,1,4"]`.
+ * `batch.micro` alone sets `batch.effective` too, as `--batch_size` of the published code does
+ * without `--accum_iter`; give both to accumulate.
  *
  * @returns A new recipe; call `validate` on it, since only types are checked here.
  * @throws {UsageError} If a field does not exist (names the nearest) or a value's type differs
  * from the default's (names both).
  */
 export function override(recipe: Recipe, assignments: readonly string[]): Recipe {
-  return assignments.reduce(assign, recipe);
+  const names = assignments.map((assignment) => assignment.split("=")[0]);
+  const changed = assignments.reduce(assign, recipe);
+  if (!names.includes("batch.micro") || names.includes("batch.effective")) return changed;
+  return { ...changed, batch: { micro: changed.batch.micro, effective: changed.batch.micro } };
 }
 
 function assign(recipe: Recipe, assignment: string): Recipe {

@@ -1,5 +1,7 @@
 /** Checks of a recipe's values, before anything is read or allocated. */
-import type { DataSettings, MaeSettings, McmaeSettings, Recipe } from "./recipe.ts";
+import type { MaeSettings } from "../src/models/mae.ts";
+import type { McmaeSettings } from "../src/models/mcmae.ts";
+import type { DataSettings, Recipe } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
 /**
@@ -57,12 +59,6 @@ function validateModel(model: McmaeSettings | MaeSettings): void {
     embedDims.forEach((dim, i) => hidden("model.mlpRatios", mlpRatios[i], dim));
     hidden("model.mlpRatios", mlpRatios[0], decoderDim);
     width("model.embedDims", embedDims[2], "model.heads", heads);
-    if (model.evaluation === "visible" && !(model.masking === "block" && model.maskedConvolution)) {
-      throw new UsageError(
-        "Recipe field model.evaluation = visible needs block masking and masked convolutions: " +
-          "set model.evaluation=dense",
-      );
-    }
   } else {
     positiveIntegers("model.patchSize", model.patchSize);
     positiveIntegers("model.embedDim", model.embedDim);

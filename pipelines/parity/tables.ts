@@ -7,14 +7,8 @@
 import { sincos2d, sinusoid } from "../../src/pos_embed.ts";
 import type { Safetensors } from "../../src/safetensors.ts";
 import { scaledRate, warmupCosine } from "../../src/schedule.ts";
-
-/** Result of comparing one tensor with its expected values. */
-export interface TensorCheck {
-  readonly tensor: string;
-  readonly error: number;
-  readonly bound: number;
-  readonly ok: boolean;
-}
+import { check, relativeError, type TensorCheck, unknown } from "./check.ts";
+import { json, tensorOf } from "./fixture.ts";
 
 const EXACT = 1e-12; // float64 against float64
 const RATE = 1e-6; // float64 against float32
@@ -29,9 +23,9 @@ const SUM = 1e-5;
  * @throws {RangeError} If the file lacks a tensor or metadata that the case defines.
  */
 export function* checkLrSchedule(file: Safetensors): Generator<TensorCheck> {
-  const configs = json(file, "cfgs") as RateConfig[];
-  const values = json(file, "values") as Record<string, number[]>;
-  const groupScale = json(file, "lr_scale") as number;
+  const configs = json<RateConfig[]>(file, "cfgs");
+  const values = json<Record<string, number[]>>(file, "values");
+  const groupScale = json<number>(file, "lr_scale");
   for (const [name, { data }] of file.tensors) {
     const match = /^cfg(\d+)\.out\.(lr|lr_group_scaled)$/.exec(name);
     if (!match) {
@@ -46,7 +40,7 @@ export function* checkLrSchedule(file: Safetensors): Generator<TensorCheck> {
     yield check(`${name} (float64)`, relativeError(rates, values[name]), EXACT);
     yield check(name, rateError(rates, data as Float32Array), RATE);
   }
-  const examples = json(file, "blr_examples") as BatchExample[];
+  const examples = json<BatchExample[]>(file, "blr_examples");
   const scaled = examples.map((e) => scaledRate(e.blr, e.batch * e.accum * e.world));
   yield check("blr_examples", relativeError(scaled, examples.map(({ lr }) => lr)), EXACT);
 }
@@ -73,7 +67,7 @@ export function* checkPosEmbed(file: Safetensors, prefix = ""): Generator<Tensor
       const table = sincos2d(Number(bigDim), Number(bigGrid), Number(bigGrid), false);
       const rows = splitRows(table, Number(bigDim));
       if (part === "rows") {
-        const picked = Array.from(tensor(file, `${base}.rows`) as Int32Array, (row) => rows[row]);
+        const picked = Array.from(tensorOf(file, `${base}.rows`).data as Int32Array, (row) => rows[row]);
         yield check(name, relativeError(picked.flatMap((row) => [...row]), expected), TABLE);
       } else if (part === "rowsum") {
         yield check(name, relativeError(rows.map(sum), expected), SUM);
@@ -104,26 +98,6 @@ interface BatchExample {
   lr: number;
 }
 
-function check(tensor: string, error: number, bound: number): TensorCheck {
-  return { tensor, error, bound, ok: error <= bound };
-}
-
-/** An expected tensor that nothing here computes must not pass unseen. */
-function unknown(tensor: string): TensorCheck {
-  return { tensor, error: Infinity, bound: 0, ok: false };
-}
-
-function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) return Infinity;
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (actual[i] - expected[i]) ** 2;
-    norm += expected[i] ** 2;
-  }
-  return difference === 0 ? 0 : Math.sqrt(difference / norm);
-}
-
 /** Largest relative error of one rate, where it exceeds {@linkcode RATE_FLOOR}. */
 function rateError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Infinity;
@@ -145,16 +119,4 @@ function sum(values: ArrayLike<number>): number {
   let total = 0;
   for (let i = 0; i < values.length; i++) total += values[i];
   return total;
-}
-
-function json(file: Safetensors, key: string): unknown {
-  const text = file.metadata[key];
-  if (text === undefined) throw new RangeError(`Metadata key ${key} is missing`);
-  return JSON.parse(text);
-}
-
-function tensor(file: Safetensors, name: string): ArrayLike<unknown> {
-  const found = file.tensors.get(name);
-  if (!found) throw new RangeError(`Tensor ${name} is missing`);
-  return found.data;
 }

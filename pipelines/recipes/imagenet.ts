@@ -1,5 +1,7 @@
 /** What every ImageNet-1K recipe shares: 3.1 of arXiv:2205.03892 and MAE's pretraining. */
-import type { AutoencoderSettings, McmaeSettings, Recipe } from "../recipe.ts";
+import type { AutoencoderSettings } from "../../src/models/decoder.ts";
+import type { McmaeSettings } from "../../src/models/mcmae.ts";
+import type { Recipe } from "../recipe.ts";
 
 /** Input, decoder and target. */
 export const autoencoder = {

@@ -21,12 +21,16 @@ export interface Plan<Args, Results> {
    * @returns Device tensors. They keep their values until the plan runs again.
    */
   run(args: Args): Results;
+  /** What every run returns. */
+  readonly results: Results;
   /** Milliseconds of every dispatch of one run, from timestamp queries where there are any. */
   profile(args: Args): Promise<Timing[]>;
   /** The first step of a run whose result is not finite. */
   firstNonFinite(args: Args): Promise<Location | undefined>;
   readonly dispatches: number;
-  /** Bytes of everything that the plan binds: arguments, constants, results, and values between. */
+  /** Everything that the plan binds: arguments, constants, results, and values between. */
+  readonly buffers: ReadonlySet<GPUBuffer>;
+  /** Bytes of these buffers. */
   readonly peakBytes: number;
   /** One line a step. */
   describe(): string;
@@ -118,7 +122,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
 
   gpu.pushErrorScope("out-of-memory");
   gpu.pushErrorScope("validation");
-  const { inPlace, copies } = place(device, graph, groups, buffers, own, allocate, {
+  const { inPlace, copies } = place(device, graph, groups, buffers, allocate, {
     results: graph.results.map((value, i) => ({
       value,
       argument: given.findIndex(([path, leaf]) =>
@@ -183,6 +187,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     pass.setBindGroup(0, bind(launch));
     pass.dispatchWorkgroups(...launch.workgroups);
   };
+  const all = new Set([...buffers, ...bound].filter((buffer) => buffer !== undefined));
   const copied = new Map(copies.map(({ from, to, result }) => [result, { from, to }]));
   next = 0;
   const results: Results = map<Tensor, Tensor, Results>(returned, (leaf) => {
@@ -226,10 +231,9 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
       }
     },
     dispatches: launches.length,
-    peakBytes: [...new Set([...buffers, ...bound])].reduce(
-      (sum, buffer) => sum + (buffer?.size ?? 0),
-      0,
-    ),
+    results,
+    buffers: all,
+    peakBytes: [...all].reduce((sum, { size }) => sum + size, 0),
     describe: () =>
       launches.map(({ op, stage, shape }, i) => `${i} ${stage ?? "-"} ${op} [${shape}]`).join("\n"),
     destroy: () => own.forEach((buffer) => buffer.destroy()),
@@ -242,7 +246,6 @@ function place(
   graph: Graph,
   groups: readonly Group[],
   buffers: (GPUBuffer | undefined)[],
-  own: GPUBuffer[],
   allocate: (value: Value, label: string) => GPUBuffer,
   { results, valueOfArgument, bound }: {
     results: readonly { value: number; argument: number }[];

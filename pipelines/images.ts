@@ -1,0 +1,36 @@
+/**
+ * From a recipe's data settings to a list of images.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { DataError, imageFolder } from "../data/dataset.ts";
+import { idxImages } from "../data/idx.ts";
+import type { ImageSource } from "../data/source.ts";
+import type { DataSettings } from "./recipe.ts";
+
+/** The photos that come with the project. */
+export const PHOTOS = fileURLToPath(new URL("../data/photos", import.meta.url));
+
+/**
+ * Lists the training images of a recipe.
+ *
+ * @throws {DataError} If the folder or file is missing, empty or bad.
+ */
+export async function trainingImages({ source, path }: DataSettings): Promise<ImageSource> {
+  if (source === "fashion_mnist") {
+    const file = `${path}/train-images-idx3-ubyte.gz`;
+    const { length } = await idxImages(file);
+    return { kind: "idx", path: file, length };
+  }
+  const { files } = await imageFolder(source === "photos" ? PHOTOS : path!);
+  return { kind: "folder", files, length: files.length };
+}
+
+/** Channels that image files can give. */
+export function channelsOf(channels: number): 1 | 3 {
+  if (channels === 1 || channels === 3) return channels;
+  throw new DataError(
+    `Cannot load images of ${channels} channels: files give 1 or 3; set model.channels to one of them`,
+  );
+}

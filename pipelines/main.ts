@@ -1,0 +1,34 @@
+/**
+ * The command line: `deno task pretrain`, `deno task parity`, `deno task doctor`.
+ *
+ * Exit codes: 0 all is well, 1 the run failed, 2 the command makes no sense as given.
+ *
+ * @module
+ */
+import { UsageError } from "./usage.ts";
+
+/** Each command is loaded when it is asked for. */
+const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
+  pretrain: async (args) => await (await import("./pretrain_command.ts")).pretrainCommand(args),
+  parity: async (args) => await (await import("./parity.ts")).parity(args),
+  doctor: async () => await (await import("./doctor.ts")).doctor(),
+};
+
+/**
+ * Runs a command and turns what goes wrong into one sentence.
+ *
+ * @returns The exit code.
+ */
+export async function main([name, ...args]: string[]): Promise<number> {
+  try {
+    const command = COMMANDS[name];
+    if (!command) throw new UsageError(`Choose a command: ${Object.keys(COMMANDS).join(", ")}`);
+    return await command(args);
+  } catch (error) {
+    console.error((error as Error).message);
+    if (Deno.env.get("DEBUG")) console.error((error as Error).stack);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

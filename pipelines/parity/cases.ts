@@ -1,0 +1,43 @@
+/** Which golden cases are implemented, and by what. */
+import { checkImagePreprocess } from "../../data/parity.ts";
+import type { Safetensors } from "../../src/safetensors.ts";
+import { checkAdamWLayerDecay } from "./adamw.ts";
+import { checkBlockUnits } from "./blocks.ts";
+import type { TensorCheck } from "./check.ts";
+import type { Fixture } from "./fixture.ts";
+import { checkMaeVit } from "./mae.ts";
+import { checkPretrainMcmae } from "./mcmae.ts";
+import { checkPretrainSteps } from "./steps.ts";
+import { checkLrSchedule, checkPosEmbed } from "./tables.ts";
+
+/** An implemented kind of golden file. */
+export interface Case {
+  readonly check: (fixture: Fixture) => Iterable<TensorCheck> | AsyncIterable<TensorCheck>;
+  /** Beginnings of the tensors that are implemented; all of them if left out. */
+  readonly parts?: readonly string[];
+}
+
+/** Cases by the beginning of their names: `pretrain_mcmae` stands for `pretrain_mcmae_a` too. */
+const CASES: Readonly<Record<string, Case>> = {
+  adamw_layer_decay: { check: checkAdamWLayerDecay },
+  block_units: { check: checkBlockUnits },
+  image_preprocess: { check: ({ dir }) => checkImagePreprocess(dir) },
+  lr_schedule: { check: ({ file }) => checkLrSchedule(file) },
+  mae_vit: { check: checkMaeVit },
+  pos_embed: { check: ({ file }) => checkPosEmbed(file), parts: ["sincos", "sinusoid"] },
+  pretrain_mcmae: { check: checkPretrainMcmae },
+  pretrain_steps: { check: checkPretrainSteps },
+};
+
+/** The implementation of a case, by its name or by what the file calls itself. */
+export function caseOf(name: string, { metadata }: Safetensors): Case | undefined {
+  const kind = [name, metadata.case].map((text) =>
+    Object.keys(CASES).find((kind) => text === kind || text?.startsWith(`${kind}_`))
+  ).find((kind) => kind !== undefined);
+  return kind && CASES[kind];
+}
+
+/** Names of the values that a file expects: `out.…`, `….out…`, `grad.…`, `….grad.…`, `….grad_in`. */
+export function expectedTensors({ tensors }: Safetensors): string[] {
+  return [...tensors.keys()].filter((name) => /(^|\.)(out\d*|grad|grad_in)([._]|$)/.test(name));
+}

@@ -1,0 +1,169 @@
+/**
+ * Pretraining of masked autoencoders on images, stage by stage:
+ *
+ *     decode data → mask → encode → decode → loss → optimizer
+ *
+ * The first two run on the host and give micro-batches; the next three are one graph, from which the
+ * loop in `train.ts` takes gradients; the last makes new parameters of them.
+ *
+ * @module
+ */
+import { type ImageBatch, loadBatches } from "../data/loader.ts";
+import { randomMask } from "../data/mask.ts";
+import type { ImageSource } from "../data/source.ts";
+import { type Autoencoder, autoencoder } from "../src/models/autoencoder.ts";
+import { FROZEN, type MaskedImages } from "../src/models/decoder.ts";
+import { adamW, type Optimizer, type Params } from "../src/optim.ts";
+import { fold, key } from "../src/random.ts";
+import { scaledRate, warmupCosine } from "../src/schedule.ts";
+import { tensor, type Tensor } from "../src/tensor.ts";
+import { channelsOf } from "./images.ts";
+import type { Recipe } from "./recipe.ts";
+import { pipe, type Stage, stage } from "./stage.ts";
+import type { SplitParams, Task } from "./train.ts";
+
+/** A micro-batch as the model takes it. */
+export interface MaskedBatch extends MaskedImages {
+  readonly [name: string]: Tensor;
+}
+
+type Batches<Batch> = AsyncGenerator<Batch, void, void>;
+
+interface Masked {
+  readonly params: Params;
+  readonly batch: MaskedBatch;
+}
+
+/** Draws of a run: each use has a key of its own beneath the seed's. */
+const MASKS = 1;
+const PARAMETERS = 2;
+
+/** The stages of a recipe, by name. */
+export interface PretrainStages {
+  /** Sample position → decoded, augmented images, without end. */
+  readonly decodeData: Stage<number, Batches<ImageBatch>>;
+  readonly mask: Stage<Batches<ImageBatch>, Batches<MaskedBatch>>;
+  readonly encode: Stage<Masked, Masked & { readonly latent: Tensor }>;
+  readonly decode: Stage<Masked & { readonly latent: Tensor }, Masked & { readonly predicted: Tensor }>;
+  readonly loss: Stage<Masked & { readonly predicted: Tensor }, Tensor>;
+  readonly optimizer: Optimizer;
+}
+
+/**
+ * Makes the stages of a recipe.
+ *
+ * @param onBatch Sees every batch that is about to be used, for the list of bad files.
+ */
+export function pretrainStages(
+  recipe: Recipe,
+  source: ImageSource,
+  onBatch: (batch: ImageBatch) => void = () => {},
+): PretrainStages {
+  const model: Autoencoder<Params> = autoencoder(recipe.model) as Autoencoder<never>;
+  const { imageSize: [height, width] } = recipe.model;
+  const channels = channelsOf(recipe.model.channels);
+  const { data, batch: { micro }, seed, optimizer } = recipe;
+  return {
+    decodeData: (start) =>
+      loadBatches({
+        ...{ source, seed, start, channels, batch: micro },
+        ...{ mean: data.mean, std: data.std, workers: data.workers, maxBad: data.maxBad },
+        crop: { height, width, ...data.crop },
+      }),
+    mask: async function* (batches) {
+      for await (const batch of batches) {
+        onBatch(batch);
+        yield maskBatch(recipe, model, batch);
+      }
+    },
+    encode: stage("encode", (masked) => ({
+      ...masked,
+      latent: model.encode(masked.params, masked.batch),
+    })),
+    decode: stage("decode", ({ params, batch, latent }) => ({
+      ...{ params, batch },
+      predicted: model.decode(params, latent, batch),
+    })),
+    loss: stage("loss", ({ predicted, batch }) => model.loss(predicted, batch)),
+    optimizer: adamW(optimizer),
+  };
+}
+
+/** Draws the masks of a batch; a sample's depends on the seed and its position alone. */
+function maskBatch(recipe: Recipe, model: Autoencoder<Params>, batch: ImageBatch): MaskedBatch {
+  const { imageSize: [height, width], channels } = recipe.model;
+  const n = recipe.batch.micro;
+  const root = fold(key(recipe.seed), MASKS);
+  const keys = Array.from({ length: n }, (_, i) => fold(root, batch.position - n + i));
+  const images = tensor(batch.images, [n, height, width, channels]);
+  return { images, ...maskTensors(model, randomMask(keys, model.masked, recipe.maskRatio), n) };
+}
+
+/** A mask as the model takes it; under token-wise masking every final token is kept. */
+export function maskTensors(
+  model: Pick<Autoencoder<never>, "masked" | "tokens">,
+  mask: ReturnType<typeof randomMask>,
+  n: number,
+): Omit<MaskedImages, "images"> {
+  const removed = tensor(mask.removed, [n, model.masked]);
+  if (model.masked !== model.tokens) {
+    const all = tensor(Uint32Array.from({ length: n * model.tokens }, (_, i) => i % model.tokens), [n, model.tokens]);
+    return { keep: all, restore: all, removed };
+  }
+  return {
+    keep: tensor(mask.keep, [n, mask.visible]),
+    restore: tensor(mask.restore, [n, model.tokens]),
+    removed,
+  };
+}
+
+/** Initial parameters of a recipe's model; the frozen tables apart. */
+export function initialParams(recipe: Recipe): SplitParams {
+  return split(autoencoder(recipe.model).init(fold(key(recipe.seed), PARAMETERS)) as unknown as Params);
+}
+
+/** Splits off the tables that stay as they are. */
+export function split(params: Params): SplitParams {
+  const all = Object.entries(params as Record<string, Params>);
+  const part = (frozen: boolean) =>
+    Object.fromEntries(all.filter(([name]) => FROZEN.includes(name) === frozen));
+  return { trainable: part(false), frozen: part(true) };
+}
+
+/** Rate at an effective batch: the base rate scaled. */
+export function peakRate({ optimizer, batch }: Recipe): number {
+  return scaledRate(optimizer.blr, batch.effective);
+}
+
+/** Updates of a whole run. */
+export function totalSteps({ schedule, batch }: Recipe, images: number): number {
+  return schedule.steps ?? Math.ceil(schedule.epochs * images / batch.effective);
+}
+
+/** The training task of a recipe: its stages, chained. */
+export function pretrainTask(
+  recipe: Recipe,
+  source: ImageSource,
+  onBatch?: (batch: ImageBatch) => void,
+): Task<MaskedBatch> {
+  const { decodeData, mask, encode, decode, loss, optimizer } = pretrainStages(recipe, source, onBatch);
+  const { schedule, batch } = recipe;
+  const cosine = {
+    lr: peakRate(recipe),
+    minLr: recipe.optimizer.minLr,
+    warmupEpochs: schedule.warmupEpochs,
+    epochs: schedule.epochs,
+  };
+  return {
+    params: initialParams(recipe),
+    batches: pipe(decodeData, mask),
+    loss: pipe(encode, decode, loss),
+    optimizer,
+    clipNorm: recipe.optimizer.clipNorm,
+    microBatch: batch.micro,
+    accumulate: batch.effective / batch.micro,
+    rate: (step) => warmupCosine(cosine, step * batch.effective / source.length),
+    start: 0,
+    steps: totalSteps(recipe, source.length),
+  };
+}

@@ -1,0 +1,259 @@
+/**
+ * `deno task pretrain`: from arguments to a finished run.
+ *
+ * @module
+ */
+// @ts-types="@types/cli-progress"
+import cliProgress from "cli-progress";
+import { parseArgs } from "node:util";
+import type { ImageSource } from "../data/source.ts";
+import { type Device, openDevice } from "../src/device.ts";
+import type { Params } from "../src/optim.ts";
+import { sizeOf, type Tensor } from "../src/tensor.ts";
+import { leaves } from "../src/tree.ts";
+import { trainingImages } from "./images.ts";
+import { type MaskedBatch, peakRate, pretrainTask, totalSteps } from "./pretrain.ts";
+import { reconstruct, writePicture } from "./reconstruction.ts";
+import { override, type Recipe, validate } from "./recipe.ts";
+import { findRecipe, recipes } from "./recipes/mod.ts";
+import {
+  FILES,
+  newRunFolder,
+  oldRunFolder,
+  openMetrics,
+  readRecipe,
+  readState,
+  writeState,
+} from "./run_folder.ts";
+import { prepare, type Task, type Trainer } from "./train.ts";
+import { UsageError } from "./usage.ts";
+
+const HELP = `Pretrain a masked autoencoder on images.
+
+  deno task pretrain [recipe] [options] [field.path=value …]
+
+With nothing else, it trains a tiny MCMAE on the photos that come with the project.
+
+Recipes:
+${recipes.map(({ name, source }) => `  ${name.padEnd(18)}${source}`).join("\n")}
+
+Options:
+  --data DIR     Your images: JPEG, PNG or WebP, in class folders or not
+  --out DIR      Where to write (default runs/<recipe>, then runs/<recipe>-2, …)
+  --steps N      Stop after N optimizer steps
+  --seed N       Another draw of parameters, crops and masks
+  --resume       Continue the run in --out (default: the recipe's latest)
+  --dense        Compute stages 1 and 2 on whole images; same numbers, more work
+  --help
+
+Fields of the recipe, for example:
+  batch.micro=8 batch.effective=64   Images the device holds at once; images an update
+  model.imageSize=160,224            Height and width, multiples of the stride (16)
+  model.patchSizes=4,2,1             Smaller tokens for small images
+  model.kernelSize=7                 Depthwise kernels of 5, 7 or 9 (Table 5)
+  model.maskedConvolution=false      Ablations: also model.masking=token, model.multiScaleDecoder=false
+  optimizer.blr=3e-4                 Rate at an effective batch of 256
+  checkpoint.every=50                Optimizer steps between two checkpoints
+
+Examples:
+  deno task pretrain
+  deno task pretrain mcmae_small --data ~/images batch.micro=16 batch.effective=256
+  deno task pretrain --resume --steps 500`;
+
+/** What the arguments ask for. */
+interface Request {
+  readonly recipe: Recipe;
+  readonly out: string;
+  readonly resume: boolean;
+}
+
+/**
+ * Runs the command.
+ *
+ * @returns The exit code.
+ */
+export async function pretrainCommand(args: readonly string[]): Promise<number> {
+  const request = await parse(args);
+  if (!request) {
+    console.log(HELP);
+    return 0;
+  }
+  const { recipe, out, resume } = request;
+  const source = await trainingImages(recipe.data);
+  const device = await openDevice();
+  const bad = new Map<string, string>();
+  const fresh = pretrainTask(recipe, source, ({ skipped }) => {
+    for (const [file, reason] of skipped) bad.set(file, reason);
+  });
+  const blank = { params: fresh.params, state: fresh.optimizer.init(fresh.params.trainable) };
+  const saved = resume ? await readState(out, blank) : undefined;
+  const task: Task<MaskedBatch> = {
+    ...fresh,
+    ...(saved && { params: saved.params, state: saved.state, start: saved.step }),
+  };
+  const trainer = await prepare(device, task, await firstBatch(task));
+  describe(device, recipe, source, task, trainer, out);
+  await Deno.mkdir(out, { recursive: true });
+  await Deno.writeTextFile(`${out}/${FILES.recipe}`, `${JSON.stringify(recipe, null, 2)}\n`);
+  try {
+    const losses = await runToEnd(recipe, source, task, trainer, out);
+    const result = await reconstruct(device, recipe, trainer.params, source, 6);
+    await writePicture(`${out}/${FILES.picture}`, recipe, result);
+    summarise(recipe, losses, out);
+  } finally {
+    report(bad);
+  }
+  return 0;
+}
+
+async function parse(args: readonly string[]): Promise<Request | undefined> {
+  const { values, positionals } = parsed(args);
+  if (values.help) return undefined;
+  const names = positionals.filter((word) => !word.includes("="));
+  if (names.length > 1) throw new UsageError(`Expected one recipe, got ${names.join(" and ")}`);
+  const named = findRecipe(names[0] ?? "quickstart");
+  const out = values.resume
+    ? await oldRunFolder(named.name, values.out)
+    : await newRunFolder(named.name, values.out);
+  const base = values.resume ? await readRecipe(out) : named;
+  if (names.length === 1 && base.name !== named.name) {
+    throw new UsageError(`Cannot resume ${out} as ${named.name}: it is a run of ${base.name}`);
+  }
+  const options = [
+    ...(values.data === undefined ? [] : folderOf(base, values.data)),
+    ...(values.steps === undefined ? [] : [`schedule.steps=${values.steps}`]),
+    ...(values.seed === undefined ? [] : [`seed=${values.seed}`]),
+    ...(values.dense ? ["model.evaluation=dense"] : []),
+  ];
+  const fields = positionals.filter((word) => word.includes("="));
+  const recipe = override(base, [...options, ...fields]);
+  validate(recipe);
+  return { recipe, out, resume: values.resume ?? false };
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        data: { type: "string" },
+        out: { type: "string" },
+        steps: { type: "string" },
+        seed: { type: "string" },
+        resume: { type: "boolean" },
+        dense: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (cause) {
+    const [message] = (cause as Error).message.split(". ");
+    throw new UsageError(`${message}: see deno task pretrain --help`, { cause });
+  }
+}
+
+/** `--data` means a folder of images, or of IDX files for the recipe that reads these. */
+function folderOf({ data }: Recipe, path: string): string[] {
+  const source = data.source === "fashion_mnist" ? "fashion_mnist" : "folder";
+  return [`data.source=${source}`, `data.path=${path}`];
+}
+
+/** One batch, to trace the plans with. */
+async function firstBatch(task: Task<MaskedBatch>): Promise<MaskedBatch> {
+  const batches = task.batches(0);
+  const { value } = await batches.next();
+  await batches.return();
+  return value!;
+}
+
+const count = new Intl.NumberFormat("en");
+
+/** Says what is about to happen, before step one. */
+function describe(
+  device: Device,
+  recipe: Recipe,
+  source: ImageSource,
+  { params, start, steps }: Task<MaskedBatch>,
+  { peakBytes, dispatches }: Trainer,
+  out: string,
+): void {
+  const parameters = (tree: Params) => leaves<Tensor>(tree).reduce((n, { shape }) => n + sizeOf(shape), 0);
+  const { micro, effective } = recipe.batch;
+  const trainable = parameters(params.trainable);
+  const lines = {
+    recipe: `${recipe.name} — ${recipe.source}`,
+    adapter: device.name,
+    images: `${count.format(source.length)} at ${recipe.model.imageSize.join(" × ")}`,
+    parameters: `${count.format(trainable)} trained, ${count.format(parameters(params.frozen))} frozen`,
+    memory: `${(peakBytes / 2 ** 20).toFixed(0)} MiB on the device at its peak`,
+    dispatches: `${count.format(dispatches)} a step`,
+    batch: `${effective} effective = ${micro} × ${effective / micro} micro-batch${effective === micro ? "" : "es"}`,
+    rate: `${peakRate(recipe).toPrecision(3)} = ${recipe.optimizer.blr} × ${effective} / 256`,
+    steps: `${start > 0 ? `${start} done of ` : ""}${steps} (${(steps * effective / source.length).toFixed(1)} epochs)`,
+    out,
+  };
+  for (const [name, text] of Object.entries(lines)) console.log(`${name.padEnd(12)}${text}`);
+}
+
+/** Trains, logs and saves. */
+async function runToEnd(
+  recipe: Recipe,
+  source: ImageSource,
+  task: Task<MaskedBatch>,
+  trainer: Trainer,
+  out: string,
+): Promise<readonly number[]> {
+  const log = await openMetrics(out, task.start, source.length, recipe.batch.effective);
+  const state = task.state ?? task.optimizer.init(task.params.trainable);
+  const bar = new cliProgress.SingleBar({
+    format: "{bar} {value}/{total}  loss {loss}  {rate} images/s  ETA {eta_formatted}",
+    noTTYOutput: true,
+    notTTYSchedule: 10_000,
+    hideCursor: true,
+  }, cliProgress.Presets.shades_classic);
+  bar.start(task.steps, task.start, { loss: "–", rate: "–" });
+  try {
+    for await (const metrics of trainer.run()) {
+      await log.write(metrics);
+      const latest = metrics.at(-1);
+      if (!latest) continue;
+      bar.update(latest.step, { loss: latest.loss.toFixed(4), rate: latest.imagesPerSecond.toFixed(1) });
+      const saved = metrics[0].step - 1;
+      const { every } = recipe.checkpoint;
+      const due = Math.floor(latest.step / every) > Math.floor(saved / every);
+      if (due || latest.step === task.steps) {
+        await writeState(out, latest.step, task.params, state, await trainer.snapshot());
+      }
+    }
+  } finally {
+    bar.stop();
+  }
+  return log.losses;
+}
+
+/** Says what came of it. */
+function summarise(recipe: Recipe, losses: readonly number[], out: string): void {
+  const mean = (values: readonly number[]) => values.reduce((sum, x) => sum + x, 0) / values.length;
+  const span = Math.min(20, losses.length);
+  console.log(
+    `\nLoss: ${mean(losses.slice(0, span)).toFixed(4)} over the first ${span} steps, ` +
+      `${mean(losses.slice(-span)).toFixed(4)} over the last ${span}.`,
+  );
+  console.log(`Wrote to ${out}:`);
+  console.log(`  ${FILES.checkpoint}  parameters, under PyTorch's names`);
+  console.log(`  ${FILES.state}       what --resume needs`);
+  console.log(`  ${FILES.metrics}           a line a step`);
+  console.log(`  ${FILES.recipe}             the settings`);
+  console.log(`  ${FILES.picture}      original, masked, reconstructed: look at it`);
+  const next = recipe.data.source === "photos" ? "deno task pretrain --data DIR" : `deno task pretrain ${recipe.name} --resume --out ${out} --steps N`;
+  console.log(`Next: ${next}${recipe.data.source === "photos" ? "   (your own images)" : "   (train on)"}`);
+}
+
+/** Names the files that could not be used. */
+function report(bad: ReadonlyMap<string, string>): void {
+  if (bad.size === 0) return;
+  console.error(`\nSkipped ${bad.size} bad file${bad.size === 1 ? "" : "s"}:`);
+  for (const [file, reason] of bad) console.error(`  ${file}: ${reason}`);
+}
+
+export { totalSteps };

@@ -1,0 +1,195 @@
+/**
+ * The folder of a run: what it is called, what lies in it, and how it is continued.
+ *
+ * @module
+ */
+import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoint.ts";
+import { loadSafetensors, writeSafetensors } from "../src/safetensors.ts";
+import type { HostArray, Tensor } from "../src/tensor.ts";
+import type { Params } from "../src/optim.ts";
+import type { Recipe } from "./recipe.ts";
+import type { SplitParams, StepMetrics } from "./train.ts";
+import { UsageError } from "./usage.ts";
+
+/** Names of a run's files. */
+export const FILES = {
+  /** The model alone, under PyTorch's names: what other programs read. */
+  checkpoint: "checkpoint.safetensors",
+  /** Model, optimizer and step: what `--resume` reads, in one file so that it is never torn. */
+  state: "state.safetensors",
+  recipe: "recipe.json",
+  metrics: "metrics.jsonl",
+  picture: "reconstruction.png",
+} as const;
+
+function exists(path: string): Promise<boolean> {
+  return Deno.stat(path).then(() => true, () => false);
+}
+
+/**
+ * The folder for a run that starts.
+ *
+ * @param out As named by the user; else `runs/<name>`, or the first of `runs/<name>-2`, `-3` …
+ *   that does not exist.
+ * @throws {UsageError} If the named folder holds a run.
+ */
+export async function newRunFolder(name: string, out?: string): Promise<string> {
+  if (out !== undefined) {
+    if (await exists(`${out}/${FILES.recipe}`) || await exists(`${out}/${FILES.checkpoint}`)) {
+      throw new UsageError(`Folder ${out} holds a run: add --resume to continue it, or name another`);
+    }
+    return out;
+  }
+  for (let i = 1;; i++) {
+    const folder = i === 1 ? `runs/${name}` : `runs/${name}-${i}`;
+    if (!await exists(folder)) return folder;
+  }
+}
+
+/**
+ * The folder of a run to continue: the named one, or the latest of `runs/<name>`, `-2`, `-3` …
+ *
+ * @throws {UsageError} If there is no run.
+ */
+export async function oldRunFolder(name: string, out?: string): Promise<string> {
+  let folder = out;
+  for (let i = 1; out === undefined; i++) {
+    const next = i === 1 ? `runs/${name}` : `runs/${name}-${i}`;
+    if (!await exists(next)) break;
+    folder = next;
+  }
+  if (folder === undefined || !await exists(`${folder}/${FILES.recipe}`)) {
+    throw new UsageError(`Cannot resume ${folder ?? `runs/${name}`}: it holds no run`);
+  }
+  return folder;
+}
+
+/** The recipe that a run was started with. */
+export async function readRecipe(folder: string): Promise<Recipe> {
+  const path = `${folder}/${FILES.recipe}`;
+  try {
+    return JSON.parse(await Deno.readTextFile(path));
+  } catch (cause) {
+    throw new CheckpointError(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Where a run stands. */
+export interface SavedState {
+  readonly step: number;
+  readonly params: SplitParams;
+  readonly state: Params;
+}
+
+/**
+ * Reads where a run stands.
+ *
+ * @param like Parameters and optimizer state of the recipe's model.
+ * @returns Undefined if the run has saved nothing yet.
+ * @throws {CheckpointError} If a file is damaged or holds another model.
+ */
+export async function readState(
+  folder: string,
+  like: { params: SplitParams; state: Params },
+): Promise<SavedState | undefined> {
+  const path = `${folder}/${FILES.state}`;
+  const model = { ...like.params.trainable as object, ...like.params.frozen as object } as Params;
+  const checkpoint = `${folder}/${FILES.checkpoint}`;
+  if (await exists(checkpoint)) await readParams(checkpoint, model);
+  if (!await exists(path)) return undefined;
+  const file = await loadSafetensors(path);
+  return naming(path, () => ({
+    step: Number(file.metadata.step),
+    params: {
+      trainable: fromSafetensors(file, like.params.trainable, "model."),
+      frozen: fromSafetensors(file, like.params.frozen, "model."),
+    },
+    state: fromSafetensors(file, like.state, "optimizer."),
+  }));
+}
+
+/**
+ * Reads a model's parameters from a checkpoint.
+ *
+ * @throws {CheckpointError} If the file holds another model.
+ */
+export async function readParams<P extends Params>(path: string, like: P): Promise<P> {
+  const file = await loadSafetensors(path);
+  return naming(path, () => fromSafetensors(file, like));
+}
+
+function naming<Result>(path: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof CheckpointError)) throw cause;
+    throw new CheckpointError(`Cannot use ${path}: ${cause.message}`, { cause });
+  }
+}
+
+/** Writes both files of a checkpoint, each atomically; equal runs write equal bytes. */
+export async function writeState(
+  folder: string,
+  step: number,
+  params: SplitParams,
+  state: Params,
+  values: { trainable: readonly HostArray[]; state: readonly HostArray[] },
+): Promise<void> {
+  const frozen = Object.entries(params.frozen as Record<string, Tensor>);
+  const model = [
+    ...frozen.flatMap(([name, x]) => toSafetensors({ [name]: x }, [hostValues(x)])),
+    ...toSafetensors(params.trainable, values.trainable),
+  ];
+  const metadata = { format: "pt", step: String(step) };
+  await writeSafetensors(`${folder}/${FILES.state}`, [
+    ...model.map(([name, value]) => [`model.${name}`, value] as const),
+    ...toSafetensors(state, values.state, "optimizer."),
+  ], metadata);
+  await writeSafetensors(`${folder}/${FILES.checkpoint}`, model, metadata);
+}
+
+function hostValues({ source }: Tensor): HostArray {
+  if (source.kind !== "host") throw new TypeError("Expected a host tensor");
+  return source.data;
+}
+
+/** The metrics log: one JSON object an optimizer step. */
+export interface MetricsLog {
+  write(metrics: readonly StepMetrics[]): Promise<void>;
+  readonly losses: number[];
+}
+
+/** Opens the log of a run at a step; lines of later steps, which will be done again, are dropped. */
+export async function openMetrics(folder: string, step: number, imagesPerEpoch: number, batch: number): Promise<MetricsLog> {
+  const path = `${folder}/${FILES.metrics}`;
+  const text = await Deno.readTextFile(path).catch(() => "");
+  const kept = text.split("\n").filter((line) => isStepUpTo(line, step));
+  await Deno.writeTextFile(path, kept.map((line) => `${line}\n`).join(""));
+  const losses: number[] = kept.map((line) => JSON.parse(line).loss);
+  return {
+    losses,
+    async write(metrics) {
+      const lines = metrics.map(({ step, loss, lr, gradNorm, imagesPerSecond }) =>
+        JSON.stringify({
+          step,
+          epoch: Number((step * batch / imagesPerEpoch).toFixed(4)),
+          loss,
+          lr,
+          grad_norm: gradNorm,
+          images_per_s: Number(imagesPerSecond.toFixed(2)),
+        })
+      );
+      losses.push(...metrics.map(({ loss }) => loss));
+      await Deno.writeTextFile(path, lines.map((line) => `${line}\n`).join(""), { append: true });
+    },
+  };
+}
+
+/** Whether a line is whole and of a step up to `last`; a killed run may leave a torn line. */
+function isStepUpTo(line: string, last: number): boolean {
+  try {
+    return JSON.parse(line).step <= last;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * The one training loop: batches → accumulate → update → log → checkpoint.
+ *
+ * Everything that decides the numbers runs on the device, in two plans: one adds a micro-batch's
+ * gradients to the others', one updates. The host uploads, and reads the metrics some steps later,
+ * because waiting for the device costs about 11 ms.
+ *
+ * @module
+ */
+import { createBuffer, type Device, readBuffers } from "../src/device.ts";
+import { grad } from "../src/grad.ts";
+import { inStage } from "../src/op.ts";
+import { add, mul, where } from "../src/ops/map.ts";
+import { concat, reshape } from "../src/ops/shape.ts";
+import { clipGain, globalNorm, type Optimizer, type Params } from "../src/optim.ts";
+import { compile, type Location, readAll, upload } from "../src/plan/plan.ts";
+import { type HostArray, scalar, type Tensor, zeros } from "../src/tensor.ts";
+import { entries, leaves, map } from "../src/tree.ts";
+import type { Stage } from "./stage.ts";
+
+/** A tree of parameters, split at its top level. */
+export interface SplitParams {
+  readonly trainable: Params;
+  /** Tables that no optimizer touches. */
+  readonly frozen: Params;
+}
+
+/** What a task gives to the loop. */
+export interface Task<Batch extends Params> {
+  readonly params: SplitParams;
+  /** State of the optimizer; fresh if left out. */
+  readonly state?: Params;
+  readonly loss: Stage<{ readonly params: Params; readonly batch: Batch }, Tensor>;
+  readonly optimizer: Optimizer;
+  readonly clipNorm: number | null;
+  /** Micro-batches from a sample position on, without end. */
+  readonly batches: (position: number) => AsyncGenerator<Batch, void, void>;
+  readonly microBatch: number;
+  /** Micro-batches an update. */
+  readonly accumulate: number;
+  /** Rate of the step after `step` steps. */
+  readonly rate: (step: number) => number;
+  /** Steps done already, and steps to reach. */
+  readonly start: number;
+  readonly steps: number;
+}
+
+/** What is known of a finished step. */
+export interface StepMetrics {
+  readonly step: number; // from 1
+  readonly loss: number;
+  readonly lr: number;
+  readonly gradNorm: number;
+  readonly imagesPerSecond: number;
+}
+
+/** Raised when a loss or gradient is not finite; parameters are those before the step. */
+export class NonFiniteError extends Error {
+  override name = "NonFiniteError";
+  constructor(readonly step: number, readonly location: Location | undefined) {
+    const { op, stage, shape } = location ?? {};
+    const where = location ? `first in ${op} [${shape}] of stage ${stage}` : "in the gradient's norm";
+    super(`Loss or gradient is not finite at step ${step}: ${where}`);
+  }
+}
+
+/** Loss and gradients, summed over micro-batches. */
+interface Total {
+  readonly [name: string]: Params;
+  readonly loss: Tensor;
+  readonly grads: Params;
+}
+
+interface GradientArgs<Batch extends Params> {
+  readonly [name: string]: Params;
+  readonly params: { readonly trainable: Params; readonly frozen: Params };
+  readonly batch: Batch;
+  /** The sum so far; empty where one micro-batch makes a step. */
+  readonly sofar: Total | Record<string, never>;
+  /** 1 for a step's first micro-batch, which ignores the sum so far. */
+  readonly first: Tensor;
+}
+
+interface UpdateArgs {
+  readonly [name: string]: Params;
+  readonly trainable: Params;
+  readonly state: Params;
+  readonly healthy: Tensor;
+  readonly total: Total;
+  readonly hyper: Params;
+}
+
+/** A prepared training run. */
+export interface Trainer {
+  readonly dispatches: number;
+  /** Bytes of device memory that the plans bind. */
+  readonly peakBytes: number;
+  /** Trains to the end; yields metrics in order, in groups, some steps after they happened. */
+  run(): AsyncGenerator<StepMetrics[], void, void>;
+  /** Values of parameters and state as they are now, in order of their leaves. */
+  snapshot(): Promise<{ trainable: HostArray[]; state: HostArray[] }>;
+  /** Parameters on the device. */
+  readonly params: Params;
+}
+
+/** Steps whose metrics may wait to be read, and milliseconds that they may wait. */
+const RING = 8;
+const PATIENCE = 500;
+
+/**
+ * Compiles a task's plans and uploads its parameters.
+ *
+ * @throws {RangeError} If a tensor exceeds the adapter's limits; names it and its stage.
+ */
+export async function prepare<Batch extends Params>(
+  device: Device,
+  task: Task<Batch>,
+  example: Batch,
+): Promise<Trainer> {
+  const place = <T extends Params>(tree: T): T => map<Tensor, Tensor>(tree, (x) => upload(device, x));
+  const { accumulate, optimizer } = task;
+  const params = { trainable: place(task.params.trainable), frozen: place(task.params.frozen) };
+  const zeroTotal = (): Total => ({
+    loss: scalar(0),
+    grads: map<Tensor, Tensor>(params.trainable, ({ shape }) => zeros(shape)),
+  });
+  const gradient = await compile(
+    device,
+    ({ params, batch, sofar, first }: GradientArgs<Batch>): { sofar: Total } => {
+      const loss = task.loss({ params: join(params), batch });
+      const fresh: Total = { loss, grads: grad(loss, params.trainable) };
+      if (accumulate === 1) return { sofar: fresh };
+      const sums = new Map(entries<Tensor>(sofar));
+      return inStage("accumulate", () => ({
+        sofar: map<Tensor, Tensor, Total>(fresh, (value, path) => {
+          const part = mul(value, 1 / accumulate);
+          return where(first, part, add(sums.get(path)!, part));
+        }),
+      }));
+    },
+    { params, batch: example, sofar: accumulate === 1 ? {} : place(zeroTotal()), first: scalar(1) },
+    { donate: ["sofar"] },
+  );
+  const { sofar: total } = gradient.results;
+  const argumentsFor = (batch: Batch, index: number): GradientArgs<Batch> => ({
+    params,
+    batch,
+    sofar: accumulate === 1 ? {} : total,
+    first: scalar(index === 0 ? 1 : 0),
+  });
+
+  const initial: UpdateArgs = {
+    trainable: params.trainable,
+    state: place(task.state ?? optimizer.init(task.params.trainable)),
+    healthy: place(scalar(1)),
+    total,
+    hyper: optimizer.hyper(1, 0),
+  };
+  const update = await compile(device, updateWith(task), initial, {
+    donate: ["trainable", "state", "healthy"],
+  });
+  const copies = metricsReader(device);
+  const find = (batch: Batch) => gradient.firstNonFinite(argumentsFor(batch, 0));
+
+  return {
+    dispatches: gradient.dispatches * accumulate + update.dispatches,
+    peakBytes: [...new Set([...gradient.buffers, ...update.buffers])].reduce((n, b) => n + b.size, 0),
+    params: join(params),
+    async snapshot() {
+      const [trainable, state] = [params.trainable, initial.state].map((tree) => leaves<Tensor>(tree));
+      const values = await readAll(device, [...trainable, ...state]);
+      return { trainable: values.slice(0, trainable.length), state: values.slice(trainable.length) };
+    },
+    async *run() {
+      const samples = task.microBatch * accumulate;
+      const batches = task.batches(task.start * samples);
+      let since = performance.now();
+      try {
+        for (let step = task.start + 1; step <= task.steps; step++) {
+          for (let index = 0; index < accumulate; index++) {
+            const batch = (await batches.next()).value as Batch;
+            gradient.run(argumentsFor(batch, index));
+          }
+          const lr = task.rate(step - 1);
+          const { metrics } = update.run({ ...initial, hyper: optimizer.hyper(step, lr) });
+          copies.push(metrics as Tensor, { step, lr });
+          const waited = performance.now() - since;
+          if (copies.pending < RING && waited < PATIENCE && step < task.steps) continue;
+          const done = await copies.flush();
+          const elapsed = (performance.now() - since) / 1000;
+          since = performance.now();
+          const bad = done.find(({ healthy }) => healthy === 0);
+          const rate = samples * done.length / elapsed;
+          const good = done.filter(({ step }) => !bad || step < bad.step);
+          yield good.map(({ step, lr, loss, gradNorm }) => ({ step, lr, loss, gradNorm, imagesPerSecond: rate }));
+          if (bad) throw new NonFiniteError(bad.step, await locate(task, bad.step, find));
+        }
+      } finally {
+        await batches.return();
+      }
+    },
+  };
+}
+
+/** Both parts of a parameter tree as one. */
+function join({ trainable, frozen }: SplitParams): Params {
+  return { ...trainable as object, ...frozen as object } as Params;
+}
+
+/** Clips, checks and applies; `healthy` turns 0 at the first bad step, and nothing changes after it. */
+function updateWith<Batch extends Params>({ optimizer, clipNorm }: Task<Batch>) {
+  return ({ trainable, state, total, healthy, hyper }: UpdateArgs) =>
+    inStage("optimizer", () => {
+      const norm = globalNorm(total.grads);
+      const guard = clipGain(norm, total.loss, healthy, clipNorm);
+      const [updated, moments] = optimizer.update(
+        total.grads,
+        state,
+        trainable,
+        hyper as Readonly<Record<string, Tensor>>,
+        guard.gain,
+      );
+      const numbers = [total.loss, norm, guard.healthy].map((x) => reshape(x, [1]));
+      return { trainable: updated, state: moments, healthy: guard.healthy, metrics: concat(numbers, 0) };
+    });
+}
+
+/** Runs the micro-batches of a bad step again, op by op, to find where it went wrong. */
+async function locate<Batch extends Params>(
+  task: Task<Batch>,
+  step: number,
+  find: (batch: Batch) => Promise<Location | undefined>,
+): Promise<Location | undefined> {
+  const batches = task.batches((step - 1) * task.microBatch * task.accumulate);
+  try {
+    for (let index = 0; index < task.accumulate; index++) {
+      const batch = (await batches.next()).value as Batch;
+      const location = await find(batch);
+      if (location) return location;
+    }
+  } finally {
+    await batches.return();
+  }
+}
+
+/** Copies each step's metrics aside, to be read together. */
+function metricsReader(device: Device) {
+  const bytes = 3 * 4;
+  const buffers = Array.from({ length: RING }, () => createBuffer(device, bytes, "metrics"));
+  let steps: { step: number; lr: number }[] = [];
+  return {
+    get pending() {
+      return steps.length;
+    },
+    push(metrics: Tensor, step: { step: number; lr: number }) {
+      const encoder = device.gpu.createCommandEncoder();
+      const { buffer } = metrics.source as { buffer: GPUBuffer };
+      encoder.copyBufferToBuffer(buffer, 0, buffers[steps.length], 0, bytes);
+      device.gpu.queue.submit([encoder.finish()]);
+      steps.push(step);
+    },
+    async flush() {
+      const sources = steps.map((_, i) => ({ buffer: buffers[i], bytes }));
+      const done = steps;
+      steps = [];
+      const values = await readBuffers(device, sources);
+      return done.map((step, i) => {
+        const [loss, gradNorm, healthy] = new Float32Array(values[i]);
+        return { ...step, loss, gradNorm, healthy };
+      });
+    },
+  };
+}
