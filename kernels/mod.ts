@@ -80,7 +80,7 @@ export const kernels = {
     1,
     ["d1", "d2", "d3", "d4", "d5", "s0", "s1", "s2", "s3", "s4", "s5", "size"],
   ),
-  reduce: kernel(reduce, 1, 1, ["R", "inner", "chunk", "chunks", "size"]),
+  reduce: kernel(reduce, 1, 1, ["R", "inner", "chunk", "chunks", "squares", "size"]),
   shift: kernel(shift, 1, 1, ["X", "Y", "inner", "offset", "size"]),
   softmax: kernel(softmax, 1, 1, ["C", "rows"]),
   softmaxGrad: kernel(softmaxGrad, 2, 1, ["C", "rows"]),

@@ -1,7 +1,7 @@
 /** Comparison with numbers from the published code, tensor by tensor. */
 import { parseArgs } from "node:util";
 import { type Device, openDevice } from "../src/device.ts";
-import { loadSafetensors, type Safetensors } from "../src/safetensors.ts";
+import { loadSafetensors } from "../src/safetensors.ts";
 import { caseOf, expectedTensors } from "./parity/cases.ts";
 import { type TensorCheck, unknown } from "./parity/check.ts";
 import { nearest, UsageError } from "./usage.ts";
@@ -14,18 +14,9 @@ export interface Output {
   warn(line: string): void;
 }
 
-/** A case to run. */
-interface Wish {
-  readonly name: string;
-  /** Beginnings of the tensors to compare; all if there are none. */
-  readonly prefixes: readonly string[];
-  /** Whether it is an error if the case is not implemented. */
-  readonly required: boolean;
-}
-
 interface Arguments {
   readonly dir: string;
-  /** Cases with prefixes, or undefined for all. */
+  /** Beginnings of the tensors to compare, by case; undefined for all that is implemented. */
   readonly only?: ReadonlyMap<string, readonly string[]>;
   readonly json: boolean;
 }
@@ -46,9 +37,9 @@ export async function parity(
   output: Output = { print: console.log, warn: console.error },
 ): Promise<number> {
   const { dir, only, json } = parse(args);
-  let wishes: Wish[];
+  let found: readonly string[];
   try {
-    wishes = await wishesFor(dir, only);
+    found = await casesIn(dir);
   } catch (error) {
     output.warn((error as Error).message);
     return 1;
@@ -57,20 +48,22 @@ export async function parity(
   const device = () => opened ??= openDevice();
   const summary: string[] = [];
   let [total, wrong, broken] = [0, 0, 0];
-  for (const wish of wishes) {
+  for (const name of only?.keys() ?? found) {
     const checks: TensorCheck[] = [];
     try {
-      for await (const check of checkCase(dir, wish, device)) {
-        output.print(json ? jsonLine(wish.name, check) : textLine(wish.name, check));
+      for await (
+        const check of checkCase({ dir, name, found, prefixes: only?.get(name), device })
+      ) {
+        output.print(json ? jsonLine(name, check) : textLine(name, check));
         checks.push(check);
       }
     } catch (error) {
-      output.warn(`Cannot check ${wish.name}: ${(error as Error).message}`);
+      output.warn(`Cannot check ${name}: ${(error as Error).message}`);
       broken++;
     }
     total += checks.length;
     wrong += checks.filter(({ ok }) => !ok).length;
-    if (checks.length > 0) summary.push(summarise(wish.name, checks));
+    if (checks.length > 0) summary.push(summaryLine(name, checks));
   }
   (await opened?.catch(() => undefined))?.gpu.destroy();
 
@@ -81,7 +74,9 @@ export async function parity(
       ? `All ${total} tensors are within their bounds`
       : `Found no golden case in ${dir} that is implemented here`,
   );
-  if (broken > 0) summary.push(`${broken} of ${wishes.length} cases could not be checked`);
+  if (broken > 0) {
+    summary.push(`${broken} of ${(only ?? new Set(found)).size} cases could not be checked`);
+  }
   summary.forEach((line) => json ? output.warn(line) : output.print(line));
   return wrong === 0 && broken === 0 && total > 0 ? 0 : 1;
 }
@@ -110,18 +105,81 @@ function parse(args: readonly string[]): Arguments {
   return { dir, only: cases, json };
 }
 
-/** The cases to run in a folder: the named ones, or all. */
-async function wishesFor(dir: string, only: Arguments["only"]): Promise<Wish[]> {
-  const found: string[] = [];
+/** Names of the golden files in a folder. */
+async function casesIn(dir: string): Promise<string[]> {
   try {
-    for await (const { name } of Deno.readDir(dir)) {
-      if (name.endsWith(SUFFIX)) found.push(name.slice(0, -SUFFIX.length));
-    }
+    const files = await Array.fromAsync(Deno.readDir(dir), ({ name }) => name);
+    return files.filter((name) => name.endsWith(SUFFIX))
+      .map((name) => name.slice(0, -SUFFIX.length)).sort();
   } catch (error) {
     const isMissing = error instanceof Deno.errors.NotFound;
     const reason = isMissing ? "No such folder" : (error as Error).message;
     throw new Error(`Cannot read ${dir}: ${reason}`, { cause: error });
   }
-  if (only) return only.entries().map(([name, prefixes]) => wishFor(dir, found, name, prefixes)).toArray();
-  return found.sort().map((name) => ({ name, prefixes: [], required: false }));
+}
+
+interface Wish {
+  readonly dir: string;
+  readonly name: string;
+  /** Undefined: what is implemented of the case, which may be nothing. */
+  readonly prefixes?: readonly string[];
+  readonly found: readonly string[];
+  readonly device: () => Promise<Device>;
+}
+
+/** Checks of one case, and a failed one for each expected tensor that the case did not compute. */
+async function* checkCase(
+  { dir, name, prefixes, found, device }: Wish,
+): AsyncGenerator<TensorCheck> {
+  if (!found.includes(name)) {
+    const near = nearest(name, found);
+    throw new Error(`${dir} has no ${name}${SUFFIX}${near ? `: did you mean ${near}?` : ""}`);
+  }
+  const file = await loadSafetensors(`${dir}/${name}${SUFFIX}`);
+  const implementation = caseOf(name, file);
+  if (!implementation && prefixes) throw new Error("it is not implemented");
+  if (!implementation) return;
+  const wanted = prefixes ?? implementation.parts ?? [""];
+  const unused = new Set(wanted);
+  const seen = new Set<string>();
+  /** Whether a tensor is wanted; notes that it was there. */
+  const notice = (tensor: string) => {
+    const bare = bareName(tensor);
+    const fitting = wanted.filter((prefix) => bare.startsWith(prefix) || tensor.startsWith(prefix));
+    fitting.forEach((prefix) => unused.delete(prefix));
+    if (fitting.length > 0) seen.add(bare);
+    return fitting.length > 0;
+  };
+  for await (const check of implementation.check({ dir, file, device })) {
+    if (notice(check.tensor)) yield check;
+  }
+  for (const tensor of expectedTensors(file)) {
+    if (!seen.has(bareName(tensor)) && notice(tensor)) yield unknown(bareName(tensor));
+  }
+  if (unused.size > 0) throw new Error(`no tensor begins with ${[...unused].join(" or ")}`);
+}
+
+/** A tensor's name as the user gives it: without `out.`, and without how it was computed. */
+function bareName(tensor: string): string {
+  return tensor.replace(/^visible:/, "").replace(/^out\./, "");
+}
+
+function jsonLine(name: string, { tensor, error, bound, ok }: TensorCheck): string {
+  // JSON has no infinity; what is not finite becomes null.
+  return JSON.stringify({ case: name, tensor, error, bound, ok });
+}
+
+function textLine(name: string, { tensor, error, bound, ok }: TensorCheck): string {
+  const verdict = ok ? "ok" : "OUT OF BOUNDS";
+  const numbers = `${error.toExponential(2).padStart(8)}  ${`≤ ${bound}`.padEnd(7)}`;
+  return `${name.padEnd(18)} ${tensor.padEnd(44)} ${numbers}  ${verdict}`;
+}
+
+/** How many tensors agree, and the one that comes nearest to its bound. */
+function summaryLine(name: string, checks: readonly TensorCheck[]): string {
+  const share = ({ error, bound }: TensorCheck) => error === 0 ? 0 : error / bound;
+  const worst = checks.reduce((a, b) => share(b) > share(a) || Number.isNaN(share(b)) ? b : a);
+  const agree = checks.filter(({ ok }) => ok).length;
+  return `${name}: ${agree} of ${checks.length} tensors agree, ` +
+    `worst ${worst.tensor} ${worst.error.toExponential(2)} of ${worst.bound}`;
 }

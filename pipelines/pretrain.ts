@@ -16,7 +16,7 @@ import { FROZEN, type MaskedImages } from "../src/models/decoder.ts";
 import { adamW, type Optimizer, type Params } from "../src/optim.ts";
 import { fold, key } from "../src/random.ts";
 import { scaledRate, warmupCosine } from "../src/schedule.ts";
-import { tensor, type Tensor } from "../src/tensor.ts";
+import { type Tensor, tensor } from "../src/tensor.ts";
 import { channelsOf } from "./images.ts";
 import type { Recipe } from "./recipe.ts";
 import { pipe, type Stage, stage } from "./stage.ts";
@@ -44,7 +44,10 @@ export interface PretrainStages {
   readonly decodeData: Stage<number, Batches<ImageBatch>>;
   readonly mask: Stage<Batches<ImageBatch>, Batches<MaskedBatch>>;
   readonly encode: Stage<Masked, Masked & { readonly latent: Tensor }>;
-  readonly decode: Stage<Masked & { readonly latent: Tensor }, Masked & { readonly predicted: Tensor }>;
+  readonly decode: Stage<
+    Masked & { readonly latent: Tensor },
+    Masked & { readonly predicted: Tensor }
+  >;
   readonly loss: Stage<Masked & { readonly predicted: Tensor }, Tensor>;
   readonly optimizer: Optimizer;
 }
@@ -107,7 +110,10 @@ export function maskTensors(
 ): Omit<MaskedImages, "images"> {
   const removed = tensor(mask.removed, [n, model.masked]);
   if (model.masked !== model.tokens) {
-    const all = tensor(Uint32Array.from({ length: n * model.tokens }, (_, i) => i % model.tokens), [n, model.tokens]);
+    const all = tensor(Uint32Array.from({ length: n * model.tokens }, (_, i) => i % model.tokens), [
+      n,
+      model.tokens,
+    ]);
     return { keep: all, restore: all, removed };
   }
   return {
@@ -119,7 +125,9 @@ export function maskTensors(
 
 /** Initial parameters of a recipe's model; the frozen tables apart. */
 export function initialParams(recipe: Recipe): SplitParams {
-  return split(autoencoder(recipe.model).init(fold(key(recipe.seed), PARAMETERS)) as unknown as Params);
+  return split(
+    autoencoder(recipe.model).init(fold(key(recipe.seed), PARAMETERS)) as unknown as Params,
+  );
 }
 
 /** Splits off the tables that stay as they are. */
@@ -146,7 +154,11 @@ export function pretrainTask(
   source: ImageSource,
   onBatch?: (batch: ImageBatch) => void,
 ): Task<MaskedBatch> {
-  const { decodeData, mask, encode, decode, loss, optimizer } = pretrainStages(recipe, source, onBatch);
+  const { decodeData, mask, encode, decode, loss, optimizer } = pretrainStages(
+    recipe,
+    source,
+    onBatch,
+  );
   const { schedule, batch } = recipe;
   const cosine = {
     lr: peakRate(recipe),

@@ -177,19 +177,26 @@ function describe(
   { peakBytes, dispatches }: Trainer,
   out: string,
 ): void {
-  const parameters = (tree: Params) => leaves<Tensor>(tree).reduce((n, { shape }) => n + sizeOf(shape), 0);
+  const parameters = (tree: Params) =>
+    leaves<Tensor>(tree).reduce((n, { shape }) => n + sizeOf(shape), 0);
   const { micro, effective } = recipe.batch;
   const trainable = parameters(params.trainable);
   const lines = {
     recipe: `${recipe.name} — ${recipe.source}`,
     adapter: device.name,
     images: `${count.format(source.length)} at ${recipe.model.imageSize.join(" × ")}`,
-    parameters: `${count.format(trainable)} trained, ${count.format(parameters(params.frozen))} frozen`,
+    parameters: `${count.format(trainable)} trained, ${
+      count.format(parameters(params.frozen))
+    } frozen`,
     memory: `${(peakBytes / 2 ** 20).toFixed(0)} MiB on the device at its peak`,
     dispatches: `${count.format(dispatches)} a step`,
-    batch: `${effective} effective = ${micro} × ${effective / micro} micro-batch${effective === micro ? "" : "es"}`,
+    batch: `${effective} effective = ${micro} × ${effective / micro} micro-batch${
+      effective === micro ? "" : "es"
+    }`,
     rate: `${peakRate(recipe).toPrecision(3)} = ${recipe.optimizer.blr} × ${effective} / 256`,
-    steps: `${start > 0 ? `${start} done of ` : ""}${steps} (${(steps * effective / source.length).toFixed(1)} epochs)`,
+    steps: `${start > 0 ? `${start} done of ` : ""}${steps} (${
+      (steps * effective / source.length).toFixed(1)
+    } epochs)`,
     out,
   };
   for (const [name, text] of Object.entries(lines)) console.log(`${name.padEnd(12)}${text}`);
@@ -217,7 +224,10 @@ async function runToEnd(
       await log.write(metrics);
       const latest = metrics.at(-1);
       if (!latest) continue;
-      bar.update(latest.step, { loss: latest.loss.toFixed(4), rate: latest.imagesPerSecond.toFixed(1) });
+      bar.update(latest.step, {
+        loss: latest.loss.toFixed(4),
+        rate: latest.imagesPerSecond.toFixed(1),
+      });
       const saved = metrics[0].step - 1;
       const { every } = recipe.checkpoint;
       const due = Math.floor(latest.step / every) > Math.floor(saved / every);
@@ -245,8 +255,12 @@ function summarise(recipe: Recipe, losses: readonly number[], out: string): void
   console.log(`  ${FILES.metrics}           a line a step`);
   console.log(`  ${FILES.recipe}             the settings`);
   console.log(`  ${FILES.picture}      original, masked, reconstructed: look at it`);
-  const next = recipe.data.source === "photos" ? "deno task pretrain --data DIR" : `deno task pretrain ${recipe.name} --resume --out ${out} --steps N`;
-  console.log(`Next: ${next}${recipe.data.source === "photos" ? "   (your own images)" : "   (train on)"}`);
+  const next = recipe.data.source === "photos"
+    ? "deno task pretrain --data DIR"
+    : `deno task pretrain ${recipe.name} --resume --out ${out} --steps N`;
+  console.log(
+    `Next: ${next}${recipe.data.source === "photos" ? "   (your own images)" : "   (train on)"}`,
+  );
 }
 
 /** Names the files that could not be used. */

@@ -47,8 +47,11 @@ export async function reconstruct(
   const model = autoencoder(recipe.model) as Autoencoder<never> as Autoencoder<Params>;
   const { imageSize: [height, width] } = recipe.model;
   const channels = channelsOf(recipe.model.channels);
-  const pixels = await pictures(source, channels, count, (image) =>
-    normalise(evaluationCrop(image, width, height), recipe.data.mean, recipe.data.std)
+  const pixels = await pictures(
+    source,
+    channels,
+    count,
+    (image) => normalise(evaluationCrop(image, width, height), recipe.data.mean, recipe.data.std),
   );
   const n = pixels.length;
   const images = new Float32Array(n * height * width * channels);
@@ -62,7 +65,10 @@ export async function reconstruct(
   const plan = await compile(
     device,
     ({ params, batch }) => ({
-      predicted: inStage("reconstruct", () => model.decode(params, model.encode(params, batch), batch)),
+      predicted: inStage(
+        "reconstruct",
+        () => model.decode(params, model.encode(params, batch), batch),
+      ),
     }),
     { params, batch: batch as typeof batch & Record<string, never> },
   );
@@ -116,15 +122,18 @@ export async function writePicture(path: string, recipe: Recipe, result: Reconst
     for (let y = 0; y < H; y++) {
       for (let x = 0; x < W; x++) {
         const at = ((n * H + y) * W + x) * C;
-        const isRemoved = result.removed[n * masked + Math.floor(y / cell) * (W / cell) + Math.floor(x / cell)];
+        const isRemoved =
+          result.removed[n * masked + Math.floor(y / cell) * (W / cell) + Math.floor(x / cell)];
         for (let rgb = 0; rgb < 3; rgb++) {
           const channel = Math.min(rgb, C - 1);
           const original = byte(result.images[at + channel], channel);
           const made = byte(restored[(y * W + x) * C + channel], channel);
-          [original, isRemoved ? 127 : original, isRemoved ? made : original].forEach((value, column) => {
-            const left = gap + column * (W + gap) + x;
-            canvas[((gap + n * (H + gap) + y) * width + left) * 3 + rgb] = value;
-          });
+          [original, isRemoved ? 127 : original, isRemoved ? made : original].forEach(
+            (value, column) => {
+              const left = gap + column * (W + gap) + x;
+              canvas[((gap + n * (H + gap) + y) * width + left) * 3 + rgb] = value;
+            },
+          );
         }
       }
     }
@@ -156,7 +165,9 @@ function undoNormalisation(
     const mean = values.reduce((sum, v) => sum + v, 0) / P;
     const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (P - 1);
     const [scale, shift] = normPix ? [Math.sqrt(variance + 1e-6), mean] : [1, 0];
-    indices.forEach((to, i) => pixels[to] = predicted[(n * GH * GW + token) * P + i] * scale + shift);
+    indices.forEach((to, i) =>
+      pixels[to] = predicted[(n * GH * GW + token) * P + i] * scale + shift
+    );
   }
   return pixels;
 }

@@ -36,7 +36,9 @@ function exists(path: string): Promise<boolean> {
 export async function newRunFolder(name: string, out?: string): Promise<string> {
   if (out !== undefined) {
     if (await exists(`${out}/${FILES.recipe}`) || await exists(`${out}/${FILES.checkpoint}`)) {
-      throw new UsageError(`Folder ${out} holds a run: add --resume to continue it, or name another`);
+      throw new UsageError(
+        `Folder ${out} holds a run: add --resume to continue it, or name another`,
+      );
     }
     return out;
   }
@@ -160,7 +162,12 @@ export interface MetricsLog {
 }
 
 /** Opens the log of a run at a step; lines of later steps, which will be done again, are dropped. */
-export async function openMetrics(folder: string, step: number, imagesPerEpoch: number, batch: number): Promise<MetricsLog> {
+export async function openMetrics(
+  folder: string,
+  step: number,
+  imagesPerEpoch: number,
+  batch: number,
+): Promise<MetricsLog> {
   const path = `${folder}/${FILES.metrics}`;
   const text = await Deno.readTextFile(path).catch(() => "");
   const kept = text.split("\n").filter((line) => isStepUpTo(line, step));

@@ -59,7 +59,9 @@ export class NonFiniteError extends Error {
   override name = "NonFiniteError";
   constructor(readonly step: number, readonly location: Location | undefined) {
     const { op, stage, shape } = location ?? {};
-    const where = location ? `first in ${op} [${shape}] of stage ${stage}` : "in the gradient's norm";
+    const where = location
+      ? `first in ${op} [${shape}] of stage ${stage}`
+      : "in the gradient's norm";
     super(`Loss or gradient is not finite at step ${step}: ${where}`);
   }
 }
@@ -117,7 +119,8 @@ export async function prepare<Batch extends Params>(
   task: Task<Batch>,
   example: Batch,
 ): Promise<Trainer> {
-  const place = <T extends Params>(tree: T): T => map<Tensor, Tensor>(tree, (x) => upload(device, x));
+  const place = <T extends Params>(tree: T): T =>
+    map<Tensor, Tensor>(tree, (x) => upload(device, x));
   const { accumulate, optimizer } = task;
   const params = { trainable: place(task.params.trainable), frozen: place(task.params.frozen) };
   const zeroTotal = (): Total => ({
@@ -164,12 +167,20 @@ export async function prepare<Batch extends Params>(
 
   return {
     dispatches: gradient.dispatches * accumulate + update.dispatches,
-    peakBytes: [...new Set([...gradient.buffers, ...update.buffers])].reduce((n, b) => n + b.size, 0),
+    peakBytes: [...new Set([...gradient.buffers, ...update.buffers])].reduce(
+      (n, b) => n + b.size,
+      0,
+    ),
     params: join(params),
     async snapshot() {
-      const [trainable, state] = [params.trainable, initial.state].map((tree) => leaves<Tensor>(tree));
+      const [trainable, state] = [params.trainable, initial.state].map((tree) =>
+        leaves<Tensor>(tree)
+      );
       const values = await readAll(device, [...trainable, ...state]);
-      return { trainable: values.slice(0, trainable.length), state: values.slice(trainable.length) };
+      return {
+        trainable: values.slice(0, trainable.length),
+        state: values.slice(trainable.length),
+      };
     },
     async *run() {
       const samples = task.microBatch * accumulate;
@@ -192,7 +203,13 @@ export async function prepare<Batch extends Params>(
           const bad = done.find(({ healthy }) => healthy === 0);
           const rate = samples * done.length / elapsed;
           const good = done.filter(({ step }) => !bad || step < bad.step);
-          yield good.map(({ step, lr, loss, gradNorm }) => ({ step, lr, loss, gradNorm, imagesPerSecond: rate }));
+          yield good.map(({ step, lr, loss, gradNorm }) => ({
+            step,
+            lr,
+            loss,
+            gradNorm,
+            imagesPerSecond: rate,
+          }));
           if (bad) throw new NonFiniteError(bad.step, await locate(task, bad.step, find));
         }
       } finally {
@@ -221,7 +238,12 @@ function updateWith<Batch extends Params>({ optimizer, clipNorm }: Task<Batch>) 
         guard.gain,
       );
       const numbers = [total.loss, norm, guard.healthy].map((x) => reshape(x, [1]));
-      return { trainable: updated, state: moments, healthy: guard.healthy, metrics: concat(numbers, 0) };
+      return {
+        trainable: updated,
+        state: moments,
+        healthy: guard.healthy,
+        metrics: concat(numbers, 0),
+      };
     });
 }
 

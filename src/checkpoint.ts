@@ -4,7 +4,7 @@
  * @module
  */
 import type { Safetensor, Safetensors } from "./safetensors.ts";
-import { type HostArray, sameShape, tensor, type Tensor } from "./tensor.ts";
+import { type HostArray, sameShape, type Tensor, tensor } from "./tensor.ts";
 import { entries, map, type Tree } from "./tree.ts";
 
 /** Raised where a file holds another model than the one asked for. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { add, div, isFinite, minimum, mul, sqrt, square, sub, where } from "./ops/map.ts";
-import { sum } from "./ops/reduce.ts";
+import { sumOfSquares } from "./ops/reduce.ts";
 import { scalar, type Tensor, zeros } from "./tensor.ts";
 import { entries, fromEntries, leaves, map, type Tree } from "./tree.ts";
 
@@ -93,7 +93,7 @@ export function adamW(
 
 /** √Σ g² over every leaf of a tree. */
 export function globalNorm(grads: Params): Tensor {
-  return sqrt(leaves<Tensor>(grads).map((g) => sum(square(g))).reduce(add));
+  return sqrt(leaves<Tensor>(grads).map(sumOfSquares).reduce(add));
 }
 
 /**

@@ -6,7 +6,7 @@ import { type WarmupCosine, warmupCosine } from "../../src/schedule.ts";
 import { scalar, type Tensor } from "../../src/tensor.ts";
 import { entries, map } from "../../src/tree.ts";
 import { compare, type TensorCheck } from "./check.ts";
-import { type Fixture, floats, input, json, namesUnder, parameters } from "./fixture.ts";
+import { type Fixture, floats, json, namesUnder, parameters } from "./fixture.ts";
 
 const PARAMETER = 1e-6;
 
@@ -34,7 +34,9 @@ async function* checkBeta({ file, device: open }: Fixture, digits: string) {
     decay !== 0 && decay !== weightDecay
   );
   if (other) {
-    throw new RangeError(`Weight decay of ${other[0]} is ${other[1].weight_decay}, not 0 or the rest's ${weightDecay}`);
+    throw new RangeError(
+      `Weight decay of ${other[0]} is ${other[1].weight_decay}, not 0 or the rest's ${weightDecay}`,
+    );
   }
   const optimizer = adamW({
     betas: [0.9, Number(`0.${digits}`)],
@@ -44,7 +46,8 @@ async function* checkBeta({ file, device: open }: Fixture, digits: string) {
     rate: (path) => groups[path].lr_scale,
   });
   const device = await open();
-  const place = <T extends Params>(tree: T): T => map<Tensor, Tensor, T>(tree, (x) => upload(device, x));
+  const place = <T extends Params>(tree: T): T =>
+    map<Tensor, Tensor, T>(tree, (x) => upload(device, x));
   const first = parameters(file);
   const kept = { params: place(first), state: place(optimizer.init(first)) };
   const schedule = scheduleOf(file);
@@ -54,10 +57,21 @@ async function* checkBeta({ file, device: open }: Fixture, digits: string) {
     grads: parameters(file, `step${step}.in_grad.`),
     hyper: optimizer.hyper(step + 1, warmupCosine(schedule, epochs[step])),
   });
-  const plan = await compile(device, ({ params, state, grads, hyper }) => {
-    const updated = optimizer.update(grads, state as AdamWState, params, hyper as never, scalar(1));
-    return { params: updated[0], state: updated[1] };
-  }, argsAt(0), { donate: ["params", "state"] });
+  const plan = await compile(
+    device,
+    ({ params, state, grads, hyper }) => {
+      const updated = optimizer.update(
+        grads,
+        state as AdamWState,
+        params,
+        hyper as never,
+        scalar(1),
+      );
+      return { params: updated[0], state: updated[1] };
+    },
+    argsAt(0),
+    { donate: ["params", "state"] },
+  );
 
   for (const step of epochs.keys()) {
     const { params } = plan.run(argsAt(step));

@@ -14,20 +14,11 @@ import { dropPath } from "../../src/ops/drop_path.ts";
 import { mul } from "../../src/ops/map.ts";
 import { sum } from "../../src/ops/reduce.ts";
 import { permute } from "../../src/ops/shape.ts";
-import { clipGain, globalNorm } from "../../src/optim.ts";
+import { clipGain, globalNorm, type Params } from "../../src/optim.ts";
 import type { Safetensors } from "../../src/safetensors.ts";
 import { scalar, type Tensor } from "../../src/tensor.ts";
-import type { Tree } from "../../src/tree.ts";
 import { boundOf, compare, type TensorCheck } from "./check.ts";
-import {
-  compute,
-  type Fixture,
-  floats,
-  input,
-  json,
-  namesUnder,
-  parameters,
-} from "./fixture.ts";
+import { compute, type Fixture, floats, input, json, namesUnder, parameters } from "./fixture.ts";
 
 /**
  * Compares the modules of a `block_units` file, each a group of tensors `<module>.…`: patch
@@ -54,21 +45,19 @@ export async function* checkBlockUnits(fixture: Fixture): AsyncGenerator<TensorC
 /** Computes the tensors of a group, named as in the file. */
 type Unit = (file: Safetensors, group: string, device: Device) => ReturnType<typeof compute>;
 
-/** What a module computes from its input, its parameters and, masked, a map of 1 and 0. */
-type Module = (x: Tensor, params: Tree<Tensor>, mask: Tensor | undefined, heads: number) => Tensor;
+/** What a module computes from its input, its parameters P and, masked, a map of 1 and 0. */
+type Module<P> = (x: Tensor, params: P, mask: Tensor | undefined, heads: number) => Tensor;
 
 const UNITS: Record<string, Unit> = {
-  patch_embed: module((x, params) => maps(x, (x) => patchEmbed(x, params as PatchEmbedParams))),
-  cblock: module((x, params, mask) => {
+  patch_embed: module<PatchEmbedParams>((x, params) => maps(x, (x) => patchEmbed(x, params))),
+  cblock: module<ConvBlockParams>((x, params, mask) => {
     const visible = mask && permute(mask, CHANNELS_LAST);
     const convolve = (x: Tensor, { weight, bias }: Affine) =>
       depthwise(visible ? mul(x, visible) : x, weight, bias);
-    return maps(x, (x) => convBlock(x, params as ConvBlockParams, convolve));
+    return maps(x, (x) => convBlock(x, params, convolve));
   }),
-  block: module((x, params, _, heads) => transformerBlock(x, params as BlockParams, heads)),
-  attention: module((x, params, _, heads) =>
-    selfAttention(x, params as BlockParams["attn"], heads)
-  ),
+  block: module<BlockParams>((x, params, _, heads) => transformerBlock(x, params, heads)),
+  attention: module<BlockParams["attn"]>((x, params, _, heads) => selfAttention(x, params, heads)),
   drop_path(file, group, device) {
     const rate = json<number>(file, "drop_path_p");
     const args = { x: input(file, `${group}.in`), u: input(file, `${group}.u`) };
@@ -91,20 +80,20 @@ const CHANNELS_LAST = [0, 2, 3, 1];
 const CHANNELS_FIRST = [0, 3, 1, 2];
 
 /** A unit whose loss is the sum of its output times a cotangent. */
-function module(apply: Module): Unit {
+function module<P>(apply: Module<P>): Unit {
   return (file, group, device) => {
     const heads = json<number>(file, "num_heads");
     const args = {
       x: input(file, `${group}.in`),
-      params: parameters(file, `${group}.param.`),
+      params: parameters<P>(file, `${group}.param.`),
       cotangent: input(file, `${group}.cotangent`),
-      ...(file.tensors.has(`${group}.mask`) && { mask: input(file, `${group}.mask`) }),
+      masks: file.tensors.has(`${group}.mask`) ? [input(file, `${group}.mask`)] : [],
     };
-    return compute(device, ({ x, params, cotangent, mask }) => {
+    return compute(device, ({ x, params, cotangent, masks: [mask] }) => {
       const out = apply(x, params, mask, heads);
       const loss = sum(mul(out, cotangent));
-      return { out, ...grad(loss, { grad_in: x, grad: params }) };
-    }, args as { x: Tensor; params: Tree<Tensor>; cotangent: Tensor; mask?: Tensor } & Tree<Tensor>);
+      return { out, ...grad<Params>(loss, { grad_in: x, grad: params }) as object };
+    }, args);
   };
 }
 

@@ -34,7 +34,7 @@ export function caseOf(name: string, { metadata }: Safetensors): Case | undefine
   const kind = [name, metadata.case].map((text) =>
     Object.keys(CASES).find((kind) => text === kind || text?.startsWith(`${kind}_`))
   ).find((kind) => kind !== undefined);
-  return kind && CASES[kind];
+  return kind === undefined ? undefined : CASES[kind];
 }
 
 /** Names of the values that a file expects: `out.…`, `….out…`, `grad.…`, `….grad.…`, `….grad_in`. */

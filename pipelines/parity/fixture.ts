@@ -1,9 +1,10 @@
 /** What golden files hold: settings in the metadata, inputs and parameters as tensors. */
 import type { Device } from "../../src/device.ts";
+import type { Params } from "../../src/optim.ts";
 import { compile, readAll } from "../../src/plan/plan.ts";
 import type { Safetensor, Safetensors } from "../../src/safetensors.ts";
 import { type HostArray, type Tensor, tensor } from "../../src/tensor.ts";
-import { entries, fromEntries, type Tree } from "../../src/tree.ts";
+import { entries, fromEntries } from "../../src/tree.ts";
 
 /** A golden file to check, and what that takes. */
 export interface Fixture {
@@ -54,18 +55,22 @@ export function namesUnder({ tensors }: Safetensors, prefix: string): string[] {
     .map((name) => name.slice(prefix.length)).toArray();
 }
 
+/** What a file holds under a prefix, taken for parameters of type P. */
+export type Stored<P> = P & { readonly [name: string]: Params };
+
 /**
- * Parameters under a prefix as a tree, numbered ones (`blocks1.0`) as lists.
+ * Parameters under a prefix as a tree, numbered ones (`blocks1.0`) as lists. The file decides which
+ * there are.
  *
  * @throws {RangeError} If one is not F32.
  */
-export function parameters(file: Safetensors, prefix = "param."): Tree<Tensor> {
+export function parameters<P = unknown>(file: Safetensors, prefix = "param."): Stored<P> {
   const list = namesUnder(file, prefix).map((name) => [name, input(file, prefix + name)] as const);
-  return withLists(fromEntries(list)) as Tree<Tensor>;
+  return withLists(fromEntries(list)) as Stored<P>;
 }
 
 /** The leaves with the given paths, as a tree; unknown paths are left out. */
-export function pick(tree: Tree<Tensor>, paths: readonly string[]): Record<string, Tensor> {
+export function pick(tree: Params, paths: readonly string[]): Record<string, Tensor> {
   const leaves = new Map(entries<Tensor>(tree));
   const found = paths.filter((path) => leaves.has(path));
   // Whole paths as keys: they are what comes out again.
@@ -73,9 +78,9 @@ export function pick(tree: Tree<Tensor>, paths: readonly string[]): Record<strin
 }
 
 /** Runs a function once and reads its results, by path. */
-export async function compute<Args extends Tree<Tensor>>(
+export async function compute<Args extends Params>(
   device: Device,
-  fn: (args: Args) => Tree<Tensor>,
+  fn: (args: Args) => Params,
   args: Args,
 ): Promise<Map<string, HostArray>> {
   const plan = await compile(device, fn, args);

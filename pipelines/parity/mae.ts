@@ -36,7 +36,7 @@ export async function* checkMaeVit(fixture: Fixture): AsyncGenerator<TensorCheck
   yield* checkMask(file, mask);
 
   const batch = masked(mask, input(file, "images"));
-  const params = parameters(file) as MaeParams;
+  const params = parameters<MaeParams>(file);
   const wanted = namesUnder(file, "grad.");
   const results = await compute(await fixture.device(), ({ params, batch }) => {
     const inputs = withChannelsLast(batch);

@@ -33,7 +33,7 @@ export async function* checkPretrainMcmae(fixture: Fixture): AsyncGenerator<Tens
   yield* checkMask(file, mask);
   const images = input(file, "images");
   const batch = masked(mask, images);
-  const params = parameters(file) as McmaeParams;
+  const params = parameters<McmaeParams>(file);
   const wanted = namesUnder(file, "grad.");
   const device = await fixture.device();
   const [, GW] = gridOf(settings.imageSize, strideOf(settings));
@@ -63,7 +63,12 @@ export async function* checkPretrainMcmae(fixture: Fixture): AsyncGenerator<Tens
       if (evaluation === "dense") {
         yield compare(name, values, floats(file, path), boundOf(path));
       } else {
-        yield compare(`visible:${name}`, values, atVisible(name, expected, mask, GW), boundOf(path));
+        yield compare(
+          `visible:${name}`,
+          values,
+          atVisible(name, expected, mask, GW),
+          boundOf(path),
+        );
       }
     }
   }

@@ -49,7 +49,6 @@ export async function* checkPretrainSteps(fixture: Fixture): AsyncGenerator<Tens
       weightDecay: json(file, "weight_decay"),
     }),
     clipNorm: null,
-    // deno-lint-ignore require-await -- batches may come from workers, but these are here already
     batches: async function* (position) {
       yield* batches.slice(position / images.shape[0]);
     },

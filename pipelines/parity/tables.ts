@@ -67,7 +67,10 @@ export function* checkPosEmbed(file: Safetensors, prefix = ""): Generator<Tensor
       const table = sincos2d(Number(bigDim), Number(bigGrid), Number(bigGrid), false);
       const rows = splitRows(table, Number(bigDim));
       if (part === "rows") {
-        const picked = Array.from(tensorOf(file, `${base}.rows`).data as Int32Array, (row) => rows[row]);
+        const picked = Array.from(
+          tensorOf(file, `${base}.rows`).data as Int32Array,
+          (row) => rows[row],
+        );
         yield check(name, relativeError(picked.flatMap((row) => [...row]), expected), TABLE);
       } else if (part === "rowsum") {
         yield check(name, relativeError(rows.map(sum), expected), SUM);

@@ -5,7 +5,7 @@
  */
 import { apply, dispatch, workgroups } from "../op.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "../tensor.ts";
-import { broadcastTo, mul } from "./map.ts";
+import { broadcastTo, mul, square } from "./map.ts";
 import { reshape } from "./shape.ts";
 
 /** Values that one invocation adds: long sums are trees, for speed and for precision. */
@@ -50,6 +50,11 @@ export function mean(x: Tensor, axes?: readonly number[], keep = false): Tensor 
   return mul(total, sizeOf(total.shape) / sizeOf(x.shape));
 }
 
+/** Σ x² over all of x, shape []. */
+export function sumOfSquares(x: Tensor): Tensor {
+  return reshape(sumMiddle(reshape(x, [1, sizeOf(x.shape), 1]), true), []);
+}
+
 /** Undoes broadcasting: sums x over what was repeated to get from `shape` to x's shape. */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
@@ -61,9 +66,9 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
 }
 
 /** [outer, R, inner] → [outer, 1, inner], through partial sums that live no longer than the op. */
-function sumMiddle(x: Tensor): Tensor {
+function sumMiddle(x: Tensor, squares = false): Tensor {
   const [outer, length, inner] = x.shape;
-  if (length === 1) return x;
+  if (length === 1) return squares ? square(x) : x;
   const lengths = [length];
   while (lengths.at(-1)! > 1) lengths.push(Math.ceil(lengths.at(-1)! / CHUNK));
   // The sum is the first output, the partial sums follow; operand 0 is x.
@@ -71,7 +76,7 @@ function sumMiddle(x: Tensor): Tensor {
   const place = (pass: number) => pass === 0 ? 0 : pass === passes ? 1 : pass + 1;
   return apply({
     name: "sum",
-    key: `sum:${x.shape}`,
+    key: `sum:${x.shape}:${squares}`,
     outputs: [1, ...lengths.slice(1, -1)].map((chunks) => ({
       shape: [outer, chunks, inner],
       dtype: "f32",
@@ -83,12 +88,12 @@ function sumMiddle(x: Tensor): Tensor {
           const size = outer * chunks * inner;
           return dispatch(
             "reduce",
-            { R: lengths[pass], inner, chunk: CHUNK, chunks, size },
+            { R: lengths[pass], inner, chunk: CHUNK, chunks, squares: squares && pass === 0, size },
             [place(pass), place(pass + 1)],
             workgroups(size),
           );
         }),
     },
-    vjp: ([dy]) => [broadcastTo(dy!, x.shape)],
+    vjp: ([dy]) => [squares ? mul(mul(dy!, 2), x) : broadcastTo(dy!, x.shape)],
   }, [x]);
 }

@@ -20,8 +20,8 @@ export function isMap(step: Step): boolean {
 }
 
 /**
- * Groups the steps of a graph. A group runs at the place of its last step; a step joins the group
- * of one of its operands if nothing outside needs that group earlier.
+ * Groups the steps of a graph. A group runs at the place of its last step; a step joins the groups
+ * of its operands, and so joins them, where nothing outside needs one of them earlier.
  *
  * @param limit Operands and results that a kernel may bind.
  * @param fuse False leaves every step alone, as the reference to test against.
@@ -49,29 +49,36 @@ export function fuse(graph: Graph, limit: number, fuse = true): Group[] {
     return { steps, inputs: [...inputs.values()], outputs };
   };
 
-  const join = (i: number, group: readonly number[]): boolean => {
-    const last = group.at(-1)!;
-    const needed = group.some((member) =>
+  // The group would run at its last step: whatever else needs a member must come after that.
+  const fits = (members: readonly number[]): boolean => {
+    const inside = new Set(members);
+    const last = Math.max(...members);
+    const early = members.some((member) =>
       graph.steps[member].outputs.some((value) =>
-        users.get(value)?.some((user) => user > last && user < i)
+        users.get(value)?.some((user) => user < last && !inside.has(user))
       )
     );
-    if (needed) return false;
-    const joined = describe([...group, i]);
-    return joined.inputs.length + joined.outputs.length <= limit;
+    if (early) return false;
+    const { inputs, outputs } = describe(members);
+    return inputs.length + outputs.length <= limit;
   };
 
   graph.steps.forEach((step, i) => {
-    const size = sizeOf(step.op.outputs[0].shape);
-    const host = !fuse || !isMap(step) ? undefined : step.inputs
-      .map(({ value }) => groupOf.get(value))
-      .find((group) =>
-        group && sizeOf(graph.steps[group[0]].op.outputs[0].shape) === size && join(i, group)
-      );
-    const group = host ?? [];
-    group.push(i);
+    let group = [i];
+    if (fuse && isMap(step)) {
+      const size = sizeOf(step.op.outputs[0].shape);
+      for (const makers of new Set(step.inputs.map(({ value }) => groupOf.get(value)))) {
+        if (!makers || sizeOf(graph.steps[makers[0]].op.outputs[0].shape) !== size) continue;
+        const joined = [...makers, ...group].sort((a, b) => a - b);
+        if (!fits(joined)) continue;
+        groups.delete(makers);
+        group = joined;
+      }
+    }
     groups.add(group);
-    if (isMap(step)) groupOf.set(step.outputs[0], group);
+    if (isMap(step)) {
+      for (const member of group) groupOf.set(graph.steps[member].outputs[0], group);
+    }
   });
   return [...groups].sort((a, b) => a.at(-1)! - b.at(-1)!).map(describe);
 }
