@@ -53,10 +53,15 @@ async function* imagesBelow(root: string, prefix: string): AsyncGenerator<string
   for await (const entry of Deno.readDir(`${root}/${prefix}`)) {
     if (entry.name.startsWith(".")) continue;
     const name = prefix + entry.name;
-    const { isDirectory, isFile } = entry.isSymlink ? await Deno.stat(`${root}/${name}`) : entry;
+    const { isDirectory, isFile } = entry.isSymlink ? await target(`${root}/${name}`) : entry;
     if (isDirectory) yield* imagesBelow(root, `${name}/`);
     else if (isFile && EXTENSION.test(name)) yield name;
   }
+}
+
+/** What a link leads to; a broken one passes for a file, to be reported with the bad images. */
+function target(link: string): Promise<{ isDirectory: boolean; isFile: boolean }> {
+  return Deno.stat(link).catch(() => ({ isDirectory: false, isFile: true }));
 }
 
 function reasonOf(error: unknown): string {

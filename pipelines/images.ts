@@ -8,6 +8,7 @@ import { DataError, imageFolder } from "../data/dataset.ts";
 import { idxImages } from "../data/idx.ts";
 import type { ImageSource } from "../data/source.ts";
 import type { DataSettings } from "./recipe.ts";
+import { UsageError } from "./usage.ts";
 
 /** The photos that come with the project. */
 export const PHOTOS = fileURLToPath(new URL("../data/photos", import.meta.url));
@@ -15,9 +16,18 @@ export const PHOTOS = fileURLToPath(new URL("../data/photos", import.meta.url));
 /**
  * Lists the training images of a recipe.
  *
- * @throws {DataError} If the folder or file is missing, empty or bad.
+ * @throws {UsageError} If the folder or file that was asked for is missing, empty or bad.
  */
-export async function trainingImages({ source, path }: DataSettings): Promise<ImageSource> {
+export async function trainingImages(settings: DataSettings): Promise<ImageSource> {
+  try {
+    return await sourceOf(settings);
+  } catch (error) {
+    if (!(error instanceof DataError) || settings.source === "photos") throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
+}
+
+async function sourceOf({ source, path }: DataSettings): Promise<ImageSource> {
   if (source === "fashion_mnist") {
     const file = `${path}/train-images-idx3-ubyte.gz`;
     const { length } = await idxImages(file);
@@ -27,10 +37,14 @@ export async function trainingImages({ source, path }: DataSettings): Promise<Im
   return { kind: "folder", files, length: files.length };
 }
 
-/** Channels that image files can give. */
+/**
+ * Channels that image files can give.
+ *
+ * @throws {UsageError} If it is another number.
+ */
 export function channelsOf(channels: number): 1 | 3 {
   if (channels === 1 || channels === 3) return channels;
-  throw new DataError(
+  throw new UsageError(
     `Cannot load images of ${channels} channels: files give 1 or 3; set model.channels to one of them`,
   );
 }

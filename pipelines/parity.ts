@@ -22,12 +22,25 @@ interface Arguments {
 }
 
 const USAGE = "deno task parity [DIR] [--only case,case/prefix,…] [--json]";
+const HELP = `Compares results with numbers from the published code.
+
+Usage: ${USAGE}
+
+  DIR      Folder with golden cases, <case>.safetensors (tests/golden)
+  --only   Cases to run; case/prefix compares only the tensors whose names begin with the prefix
+  --json   One JSON object a line: case, tensor, error, bound, ok
+
+Each line has the relative L2 error of a tensor and its bound. visible:… is the evaluation of
+stages 1 and 2 on visible blocks only. Exits with 1 if anything is out of bounds or missing.
+
+Example:
+  deno task parity tests/golden --only pretrain_mcmae_a/latent,block_units`;
 const SUFFIX = ".safetensors";
 
 /**
  * Runs golden cases, `<name>.safetensors` in a folder, and prints a line a tensor.
  *
- * @param args `[DIR] [--only case,case/prefix,…] [--json]`.
+ * @param args `[DIR] [--only case,case/prefix,…] [--json] [--help]`.
  * @returns The exit code: 1 if a bound is exceeded, if an expected tensor is not computed, or if a
  * case is missing, not implemented or cannot be read; else 0.
  * @throws {UsageError} If the arguments are not of that form.
@@ -36,7 +49,12 @@ export async function parity(
   args: readonly string[],
   output: Output = { print: console.log, warn: console.error },
 ): Promise<number> {
-  const { dir, only, json } = parse(args);
+  const request = parse(args);
+  if (!request) {
+    output.print(HELP);
+    return 0;
+  }
+  const { dir, only, json } = request;
   let found: readonly string[];
   try {
     found = await casesIn(dir);
@@ -81,18 +99,25 @@ export async function parity(
   return wrong === 0 && broken === 0 && total > 0 ? 0 : 1;
 }
 
-function parse(args: readonly string[]): Arguments {
+/** Undefined if help is asked for. */
+function parse(args: readonly string[]): Arguments | undefined {
   let parsed;
   try {
     parsed = parseArgs({
       args: [...args],
-      options: { only: { type: "string", multiple: true }, json: { type: "boolean" } },
+      options: {
+        only: { type: "string", multiple: true },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
       allowPositionals: true,
     });
   } catch (error) {
     throw new UsageError(`${(error as Error).message.split(". ")[0]}: ${USAGE}`);
   }
-  const { values: { only, json = false }, positionals: [dir = "tests/golden", ...more] } = parsed;
+  const { values: { only, json = false, help }, positionals } = parsed;
+  if (help) return undefined;
+  const [dir = "tests/golden", ...more] = positionals;
   if (more.length > 0) throw new UsageError(`One folder is enough, got also ${more[0]}: ${USAGE}`);
   if (only === undefined) return { dir, json };
   const cases = new Map<string, string[]>();
@@ -171,8 +196,8 @@ function jsonLine(name: string, { tensor, error, bound, ok }: TensorCheck): stri
 
 function textLine(name: string, { tensor, error, bound, ok }: TensorCheck): string {
   const verdict = ok ? "ok" : "OUT OF BOUNDS";
-  const numbers = `${error.toExponential(2).padStart(8)}  ${`≤ ${bound}`.padEnd(7)}`;
-  return `${name.padEnd(18)} ${tensor.padEnd(44)} ${numbers}  ${verdict}`;
+  const numbers = `${number(error).padStart(8)} ≤ ${number(bound).padEnd(8)}`;
+  return `${name.padEnd(18)} ${tensor.padEnd(44)} ${numbers} ${verdict}`;
 }
 
 /** How many tensors agree, and the one that comes nearest to its bound. */
@@ -181,5 +206,9 @@ function summaryLine(name: string, checks: readonly TensorCheck[]): string {
   const worst = checks.reduce((a, b) => share(b) > share(a) || Number.isNaN(share(b)) ? b : a);
   const agree = checks.filter(({ ok }) => ok).length;
   return `${name}: ${agree} of ${checks.length} tensors agree, ` +
-    `worst ${worst.tensor} ${worst.error.toExponential(2)} of ${worst.bound}`;
+    `worst ${worst.tensor} ${number(worst.error)} of ${number(worst.bound)}`;
+}
+
+function number(value: number): string {
+  return value === 0 ? "0" : value.toExponential(2).replace(".00", "");
 }

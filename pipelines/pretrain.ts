@@ -20,7 +20,7 @@ import { type Tensor, tensor } from "../src/tensor.ts";
 import { channelsOf } from "./images.ts";
 import type { Recipe } from "./recipe.ts";
 import { pipe, type Stage, stage } from "./stage.ts";
-import type { SplitParams, Task } from "./train.ts";
+import type { Task } from "./train.ts";
 
 /** A micro-batch as the model takes it. */
 export interface MaskedBatch extends MaskedImages {
@@ -123,19 +123,9 @@ export function maskTensors(
   };
 }
 
-/** Initial parameters of a recipe's model; the frozen tables apart. */
-export function initialParams(recipe: Recipe): SplitParams {
-  return split(
-    autoencoder(recipe.model).init(fold(key(recipe.seed), PARAMETERS)) as unknown as Params,
-  );
-}
-
-/** Splits off the tables that stay as they are. */
-export function split(params: Params): SplitParams {
-  const all = Object.entries(params as Record<string, Params>);
-  const part = (frozen: boolean) =>
-    Object.fromEntries(all.filter(([name]) => FROZEN.includes(name) === frozen));
-  return { trainable: part(false), frozen: part(true) };
+/** Initial parameters of a recipe's model. */
+export function initialParams(recipe: Recipe): Params {
+  return autoencoder(recipe.model).init(fold(key(recipe.seed), PARAMETERS));
 }
 
 /** Rate at an effective batch: the base rate scaled. */
@@ -153,7 +143,7 @@ export function pretrainTask(
   recipe: Recipe,
   source: ImageSource,
   onBatch?: (batch: ImageBatch) => void,
-): Task<MaskedBatch> {
+): Task<Params, MaskedBatch> {
   const { decodeData, mask, encode, decode, loss, optimizer } = pretrainStages(
     recipe,
     source,
@@ -168,6 +158,7 @@ export function pretrainTask(
   };
   return {
     params: initialParams(recipe),
+    frozen: FROZEN,
     batches: pipe(decodeData, mask),
     loss: pipe(encode, decode, loss),
     optimizer,

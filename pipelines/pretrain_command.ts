@@ -12,7 +12,7 @@ import type { Params } from "../src/optim.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
 import { leaves } from "../src/tree.ts";
 import { trainingImages } from "./images.ts";
-import { type MaskedBatch, peakRate, pretrainTask, totalSteps } from "./pretrain.ts";
+import { type MaskedBatch, peakRate, pretrainTask } from "./pretrain.ts";
 import { reconstruct, writePicture } from "./reconstruction.ts";
 import { override, type Recipe, validate } from "./recipe.ts";
 import { findRecipe, recipes } from "./recipes/mod.ts";
@@ -21,11 +21,12 @@ import {
   newRunFolder,
   oldRunFolder,
   openMetrics,
+  openRunFolder,
   readRecipe,
   readState,
   writeState,
 } from "./run_folder.ts";
-import { prepare, type Task, type Trainer } from "./train.ts";
+import { prepare, split, type Task, type Trainer } from "./train.ts";
 import { UsageError } from "./usage.ts";
 
 const HELP = `Pretrain a masked autoencoder on images.
@@ -60,6 +61,8 @@ Examples:
   deno task pretrain mcmae_small --data ~/images batch.micro=16 batch.effective=256
   deno task pretrain --resume --steps 500`;
 
+type PretrainTask = Task<Params, MaskedBatch>;
+
 /** What the arguments ask for. */
 interface Request {
   readonly recipe: Recipe;
@@ -85,16 +88,16 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
   const fresh = pretrainTask(recipe, source, ({ skipped }) => {
     for (const [file, reason] of skipped) bad.set(file, reason);
   });
-  const blank = { params: fresh.params, state: fresh.optimizer.init(fresh.params.trainable) };
-  const saved = resume ? await readState(out, blank) : undefined;
-  const task: Task<MaskedBatch> = {
+  const state = fresh.optimizer.init(split(fresh.params, fresh.frozen).trainable);
+  const saved = resume ? await readState(out, { params: fresh.params, state }) : undefined;
+  const task = {
     ...fresh,
+    state,
     ...(saved && { params: saved.params, state: saved.state, start: saved.step }),
   };
-  const trainer = await prepare(device, task, await firstBatch(task));
+  const trainer = await prepare(device, task);
   describe(device, recipe, source, task, trainer, out);
-  await Deno.mkdir(out, { recursive: true });
-  await Deno.writeTextFile(`${out}/${FILES.recipe}`, `${JSON.stringify(recipe, null, 2)}\n`);
+  await openRunFolder(out, recipe);
   try {
     const losses = await runToEnd(recipe, source, task, trainer, out);
     const result = await reconstruct(device, recipe, trainer.params, source, 6);
@@ -147,7 +150,7 @@ function parsed(args: readonly string[]) {
       },
     });
   } catch (cause) {
-    const [message] = (cause as Error).message.split(". ");
+    const [message] = (cause as Error).message.split(/\.\s/);
     throw new UsageError(`${message}: see deno task pretrain --help`, { cause });
   }
 }
@@ -158,14 +161,6 @@ function folderOf({ data }: Recipe, path: string): string[] {
   return [`data.source=${source}`, `data.path=${path}`];
 }
 
-/** One batch, to trace the plans with. */
-async function firstBatch(task: Task<MaskedBatch>): Promise<MaskedBatch> {
-  const batches = task.batches(0);
-  const { value } = await batches.next();
-  await batches.return();
-  return value!;
-}
-
 const count = new Intl.NumberFormat("en");
 
 /** Says what is about to happen, before step one. */
@@ -173,20 +168,21 @@ function describe(
   device: Device,
   recipe: Recipe,
   source: ImageSource,
-  { params, start, steps }: Task<MaskedBatch>,
-  { peakBytes, dispatches }: Trainer,
+  task: PretrainTask,
+  { peakBytes, dispatches }: Trainer<Params>,
   out: string,
 ): void {
   const parameters = (tree: Params) =>
     leaves<Tensor>(tree).reduce((n, { shape }) => n + sizeOf(shape), 0);
   const { micro, effective } = recipe.batch;
-  const trainable = parameters(params.trainable);
+  const { start, steps } = task;
+  const { trainable, frozen } = split(task.params, task.frozen);
   const lines = {
     recipe: `${recipe.name} — ${recipe.source}`,
     adapter: device.name,
     images: `${count.format(source.length)} at ${recipe.model.imageSize.join(" × ")}`,
-    parameters: `${count.format(trainable)} trained, ${
-      count.format(parameters(params.frozen))
+    parameters: `${count.format(parameters(trainable))} trained, ${
+      count.format(parameters(frozen))
     } frozen`,
     memory: `${(peakBytes / 2 ** 20).toFixed(0)} MiB on the device at its peak`,
     dispatches: `${count.format(dispatches)} a step`,
@@ -206,12 +202,11 @@ function describe(
 async function runToEnd(
   recipe: Recipe,
   source: ImageSource,
-  task: Task<MaskedBatch>,
-  trainer: Trainer,
+  task: PretrainTask,
+  trainer: Trainer<Params>,
   out: string,
 ): Promise<readonly number[]> {
   const log = await openMetrics(out, task.start, source.length, recipe.batch.effective);
-  const state = task.state ?? task.optimizer.init(task.params.trainable);
   const bar = new cliProgress.SingleBar({
     format: "{bar} {value}/{total}  loss {loss}  {rate} images/s  ETA {eta_formatted}",
     noTTYOutput: true,
@@ -232,7 +227,7 @@ async function runToEnd(
       const { every } = recipe.checkpoint;
       const due = Math.floor(latest.step / every) > Math.floor(saved / every);
       if (due || latest.step === task.steps) {
-        await writeState(out, latest.step, task.params, state, await trainer.snapshot());
+        await writeState(out, latest.step, task.params, task.state!, await trainer.snapshot());
       }
     }
   } finally {
@@ -269,5 +264,3 @@ function report(bad: ReadonlyMap<string, string>): void {
   console.error(`\nSkipped ${bad.size} bad file${bad.size === 1 ? "" : "s"}:`);
   for (const [file, reason] of bad) console.error(`  ${file}: ${reason}`);
 }
-
-export { totalSteps };

@@ -5,10 +5,9 @@
  */
 import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoint.ts";
 import { loadSafetensors, writeSafetensors } from "../src/safetensors.ts";
-import type { HostArray, Tensor } from "../src/tensor.ts";
 import type { Params } from "../src/optim.ts";
 import type { Recipe } from "./recipe.ts";
-import type { SplitParams, StepMetrics } from "./train.ts";
+import type { Snapshot, StepMetrics } from "./train.ts";
 import { UsageError } from "./usage.ts";
 
 /** Names of a run's files. */
@@ -26,16 +25,23 @@ function exists(path: string): Promise<boolean> {
   return Deno.stat(path).then(() => true, () => false);
 }
 
+async function holdsRun(folder: string): Promise<boolean> {
+  const found = await Promise.all(Object.values(FILES).map((name) => exists(`${folder}/${name}`)));
+  return found.includes(true);
+}
+
 /**
  * The folder for a run that starts.
  *
  * @param out As named by the user; else `runs/<name>`, or the first of `runs/<name>-2`, `-3` …
  *   that does not exist.
- * @throws {UsageError} If the named folder holds a run.
+ * @throws {UsageError} If the named folder holds a run, or is none.
  */
 export async function newRunFolder(name: string, out?: string): Promise<string> {
   if (out !== undefined) {
-    if (await exists(`${out}/${FILES.recipe}`) || await exists(`${out}/${FILES.checkpoint}`)) {
+    const { isDirectory } = await Deno.stat(out).catch(() => ({ isDirectory: out !== "" }));
+    if (!isDirectory) throw new UsageError(`Cannot write to ${out || '""'}: it is not a folder`);
+    if (await holdsRun(out)) {
       throw new UsageError(
         `Folder ${out} holds a run: add --resume to continue it, or name another`,
       );
@@ -66,6 +72,20 @@ export async function oldRunFolder(name: string, out?: string): Promise<string> 
   return folder;
 }
 
+/**
+ * Makes the folder of a run and keeps its recipe there.
+ *
+ * @throws {Error} If that cannot be written; the message names the folder.
+ */
+export async function openRunFolder(folder: string, recipe: Recipe): Promise<void> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeTextFile(`${folder}/${FILES.recipe}`, `${JSON.stringify(recipe, null, 2)}\n`);
+  } catch (cause) {
+    throw new Error(`Cannot write to ${folder}: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** The recipe that a run was started with. */
 export async function readRecipe(folder: string): Promise<Recipe> {
   const path = `${folder}/${FILES.recipe}`;
@@ -79,7 +99,7 @@ export async function readRecipe(folder: string): Promise<Recipe> {
 /** Where a run stands. */
 export interface SavedState {
   readonly step: number;
-  readonly params: SplitParams;
+  readonly params: Params;
   readonly state: Params;
 }
 
@@ -92,22 +112,27 @@ export interface SavedState {
  */
 export async function readState(
   folder: string,
-  like: { params: SplitParams; state: Params },
+  like: { params: Params; state: Params },
 ): Promise<SavedState | undefined> {
   const path = `${folder}/${FILES.state}`;
-  const model = { ...like.params.trainable as object, ...like.params.frozen as object } as Params;
   const checkpoint = `${folder}/${FILES.checkpoint}`;
-  if (await exists(checkpoint)) await readParams(checkpoint, model);
-  if (!await exists(path)) return undefined;
+  if (await exists(checkpoint)) await readParams(checkpoint, like.params);
+  if (!await exists(path)) {
+    if (!await exists(checkpoint)) return undefined;
+    // From the start it would overwrite what was learnt.
+    throw new CheckpointError(`Cannot resume ${folder}: it has no ${FILES.state}`);
+  }
   const file = await loadSafetensors(path);
   return naming(path, () => ({
-    step: Number(file.metadata.step),
-    params: {
-      trainable: fromSafetensors(file, like.params.trainable, "model."),
-      frozen: fromSafetensors(file, like.params.frozen, "model."),
-    },
+    step: stepOf(file.metadata),
+    params: fromSafetensors(file, like.params, "model."),
     state: fromSafetensors(file, like.state, "optimizer."),
   }));
+}
+
+function stepOf({ step }: Record<string, string>): number {
+  if (/^\d+$/.test(step)) return Number(step);
+  throw new CheckpointError("its metadata name no step");
 }
 
 /**
@@ -133,26 +158,17 @@ function naming<Result>(path: string, read: () => Result): Result {
 export async function writeState(
   folder: string,
   step: number,
-  params: SplitParams,
+  params: Params,
   state: Params,
-  values: { trainable: readonly HostArray[]; state: readonly HostArray[] },
+  values: Snapshot,
 ): Promise<void> {
-  const frozen = Object.entries(params.frozen as Record<string, Tensor>);
-  const model = [
-    ...frozen.flatMap(([name, x]) => toSafetensors({ [name]: x }, [hostValues(x)])),
-    ...toSafetensors(params.trainable, values.trainable),
-  ];
+  const model = toSafetensors(params, values.params);
   const metadata = { format: "pt", step: String(step) };
   await writeSafetensors(`${folder}/${FILES.state}`, [
     ...model.map(([name, value]) => [`model.${name}`, value] as const),
     ...toSafetensors(state, values.state, "optimizer."),
   ], metadata);
   await writeSafetensors(`${folder}/${FILES.checkpoint}`, model, metadata);
-}
-
-function hostValues({ source }: Tensor): HostArray {
-  if (source.kind !== "host") throw new TypeError("Expected a host tensor");
-  return source.data;
 }
 
 /** The metrics log: one JSON object an optimizer step. */

@@ -18,19 +18,15 @@ import { type HostArray, scalar, type Tensor, zeros } from "../src/tensor.ts";
 import { entries, leaves, map } from "../src/tree.ts";
 import type { Stage } from "./stage.ts";
 
-/** A tree of parameters, split at its top level. */
-export interface SplitParams {
-  readonly trainable: Params;
-  /** Tables that no optimizer touches. */
-  readonly frozen: Params;
-}
-
 /** What a task gives to the loop. */
-export interface Task<Batch extends Params> {
-  readonly params: SplitParams;
+export interface Task<P extends Params, Batch extends Params> {
+  /** Initial values, a record of trees. */
+  readonly params: P;
+  /** Top-level names of what no optimizer touches; none if left out. */
+  readonly frozen?: readonly string[];
   /** State of the optimizer; fresh if left out. */
   readonly state?: Params;
-  readonly loss: Stage<{ readonly params: Params; readonly batch: Batch }, Tensor>;
+  readonly loss: Stage<{ readonly params: P; readonly batch: Batch }, Tensor>;
   readonly optimizer: Optimizer;
   readonly clipNorm: number | null;
   /** Micro-batches from a sample position on, without end. */
@@ -75,7 +71,8 @@ interface Total {
 
 interface GradientArgs<Batch extends Params> {
   readonly [name: string]: Params;
-  readonly params: { readonly trainable: Params; readonly frozen: Params };
+  readonly trainable: Params;
+  readonly frozen: Params;
   readonly batch: Batch;
   /** The sum so far; empty where one micro-batch makes a step. */
   readonly sofar: Total | Record<string, never>;
@@ -92,17 +89,23 @@ interface UpdateArgs {
   readonly hyper: Params;
 }
 
+/** Host values of the leaves of two trees. */
+export interface Snapshot {
+  readonly params: readonly HostArray[];
+  readonly state: readonly HostArray[];
+}
+
 /** A prepared training run. */
-export interface Trainer {
+export interface Trainer<P extends Params> {
   readonly dispatches: number;
   /** Bytes of device memory that the plans bind. */
   readonly peakBytes: number;
   /** Trains to the end; yields metrics in order, in groups, some steps after they happened. */
   run(): AsyncGenerator<StepMetrics[], void, void>;
   /** Values of parameters and state as they are now, in order of their leaves. */
-  snapshot(): Promise<{ trainable: HostArray[]; state: HostArray[] }>;
+  snapshot(): Promise<Snapshot>;
   /** Parameters on the device. */
-  readonly params: Params;
+  readonly params: P;
 }
 
 /** Steps whose metrics may wait to be read, and milliseconds that they may wait. */
@@ -114,24 +117,25 @@ const PATIENCE = 500;
  *
  * @throws {RangeError} If a tensor exceeds the adapter's limits; names it and its stage.
  */
-export async function prepare<Batch extends Params>(
+export async function prepare<P extends Params, Batch extends Params>(
   device: Device,
-  task: Task<Batch>,
-  example: Batch,
-): Promise<Trainer> {
+  task: Task<P, Batch>,
+): Promise<Trainer<P>> {
+  const example = await firstBatch(task);
   const place = <T extends Params>(tree: T): T =>
     map<Tensor, Tensor>(tree, (x) => upload(device, x));
   const { accumulate, optimizer } = task;
-  const params = { trainable: place(task.params.trainable), frozen: place(task.params.frozen) };
+  const params = place(task.params);
+  const { trainable, frozen } = split(params, task.frozen);
   const zeroTotal = (): Total => ({
     loss: scalar(0),
-    grads: map<Tensor, Tensor>(params.trainable, ({ shape }) => zeros(shape)),
+    grads: map<Tensor, Tensor>(trainable, ({ shape }) => zeros(shape)),
   });
-  const gradient = await compile(
+  const gradient = await compile<GradientArgs<Batch>, { sofar: Total }>(
     device,
-    ({ params, batch, sofar, first }: GradientArgs<Batch>): { sofar: Total } => {
-      const loss = task.loss({ params: join(params), batch });
-      const fresh: Total = { loss, grads: grad(loss, params.trainable) };
+    ({ trainable, frozen, batch, sofar, first }) => {
+      const loss = task.loss({ params: join(task.params, trainable, frozen), batch });
+      const fresh: Total = { loss, grads: grad(loss, trainable) };
       if (accumulate === 1) return { sofar: fresh };
       const sums = new Map(entries<Tensor>(sofar));
       return inStage("accumulate", () => ({
@@ -141,20 +145,27 @@ export async function prepare<Batch extends Params>(
         }),
       }));
     },
-    { params, batch: example, sofar: accumulate === 1 ? {} : place(zeroTotal()), first: scalar(1) },
+    {
+      trainable,
+      frozen,
+      batch: example,
+      sofar: accumulate === 1 ? {} : place(zeroTotal()),
+      first: scalar(1),
+    },
     { donate: ["sofar"] },
   );
   const { sofar: total } = gradient.results;
   const argumentsFor = (batch: Batch, index: number): GradientArgs<Batch> => ({
-    params,
+    trainable,
+    frozen,
     batch,
     sofar: accumulate === 1 ? {} : total,
     first: scalar(index === 0 ? 1 : 0),
   });
 
   const initial: UpdateArgs = {
-    trainable: params.trainable,
-    state: place(task.state ?? optimizer.init(task.params.trainable)),
+    trainable,
+    state: place(task.state ?? optimizer.init(trainable)),
     healthy: place(scalar(1)),
     total,
     hyper: optimizer.hyper(1, 0),
@@ -171,16 +182,11 @@ export async function prepare<Batch extends Params>(
       (n, b) => n + b.size,
       0,
     ),
-    params: join(params),
+    params,
     async snapshot() {
-      const [trainable, state] = [params.trainable, initial.state].map((tree) =>
-        leaves<Tensor>(tree)
-      );
-      const values = await readAll(device, [...trainable, ...state]);
-      return {
-        trainable: values.slice(0, trainable.length),
-        state: values.slice(trainable.length),
-      };
+      const [own, state] = [params, initial.state].map((tree) => leaves<Tensor>(tree));
+      const values = await readAll(device, [...own, ...state]);
+      return { params: values.slice(0, own.length), state: values.slice(own.length) };
     },
     async *run() {
       const samples = task.microBatch * accumulate;
@@ -219,13 +225,40 @@ export async function prepare<Batch extends Params>(
   };
 }
 
-/** Both parts of a parameter tree as one. */
-function join({ trainable, frozen }: SplitParams): Params {
-  return { ...trainable as object, ...frozen as object } as Params;
+/** A batch to trace the plans with; its values do not matter. */
+async function firstBatch<P extends Params, Batch extends Params>(
+  { batches, start, microBatch, accumulate }: Task<P, Batch>,
+): Promise<Batch> {
+  const generator = batches(start * microBatch * accumulate);
+  const { value } = await generator.next();
+  await generator.return();
+  return value as Batch;
+}
+
+/** Splits a record by its top-level names. */
+export function split(
+  params: Params,
+  frozen: readonly string[] = [],
+): { trainable: Params; frozen: Params } {
+  const part = (isFrozen: boolean) =>
+    Object.fromEntries(
+      Object.entries(params as Record<string, Params>)
+        .filter(([name]) => frozen.includes(name) === isFrozen),
+    );
+  return { trainable: part(false), frozen: part(true) };
+}
+
+/** Undoes `split`, in the order of the names in `like`. */
+function join<P extends Params>(like: P, trainable: Params, frozen: Params): P {
+  const both = { ...trainable as object, ...frozen as object } as Record<string, Params>;
+  const record: Params = Object.fromEntries(Object.keys(like).map((name) => [name, both[name]]));
+  return record as P;
 }
 
 /** Clips, checks and applies; `healthy` turns 0 at the first bad step, and nothing changes after it. */
-function updateWith<Batch extends Params>({ optimizer, clipNorm }: Task<Batch>) {
+function updateWith<P extends Params, Batch extends Params>(
+  { optimizer, clipNorm }: Task<P, Batch>,
+) {
   return ({ trainable, state, total, healthy, hyper }: UpdateArgs) =>
     inStage("optimizer", () => {
       const norm = globalNorm(total.grads);
@@ -248,8 +281,8 @@ function updateWith<Batch extends Params>({ optimizer, clipNorm }: Task<Batch>) 
 }
 
 /** Runs the micro-batches of a bad step again, op by op, to find where it went wrong. */
-async function locate<Batch extends Params>(
-  task: Task<Batch>,
+async function locate<P extends Params, Batch extends Params>(
+  task: Task<P, Batch>,
   step: number,
   find: (batch: Batch) => Promise<Location | undefined>,
 ): Promise<Location | undefined> {

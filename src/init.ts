@@ -29,10 +29,10 @@ export function constant(shape: Shape, value: number): Tensor {
 }
 
 /** Weight and bias of a linear layer or a convolution. */
-export interface Affine {
+export type Affine = {
   readonly weight: Tensor;
   readonly bias: Tensor;
-}
+};
 
 /** LayerNorm: gain 1, bias 0. */
 export function initNorm(width: number): Affine {

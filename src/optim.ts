@@ -49,11 +49,10 @@ export function decays(path: string, { shape }: Tensor): boolean {
 }
 
 /** Moments of the gradients. */
-export interface AdamWState {
-  readonly [name: string]: Params;
+export type AdamWState = {
   readonly exp_avg: Params;
   readonly exp_avg_sq: Params;
-}
+};
 
 /** AdamW with decoupled weight decay (arXiv:1711.05101), in PyTorch's order of operations. */
 export function adamW(

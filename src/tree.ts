@@ -5,8 +5,11 @@
  * @module
  */
 
-/** A leaf, or a record or list of trees. */
-export type Tree<Leaf> = Leaf | { readonly [name: string]: Tree<Leaf> } | readonly Tree<Leaf>[];
+/** A leaf, or a record or list of trees; branches that are undefined do not count. */
+export type Tree<Leaf> =
+  | Leaf
+  | { readonly [name: string]: Tree<Leaf> | undefined }
+  | readonly Tree<Leaf>[];
 
 /** Records are plain objects; what has a shape and a dtype is a leaf. */
 function isBranch(tree: unknown): tree is Record<string, unknown> {
@@ -14,10 +17,14 @@ function isBranch(tree: unknown): tree is Record<string, unknown> {
       Object.getPrototypeOf(tree) === Object.prototype && !("shape" in tree && "dtype" in tree);
 }
 
+function branches(tree: object): [name: string, branch: unknown][] {
+  return Object.entries(tree).filter(([, branch]) => branch !== undefined);
+}
+
 /** All leaves with their paths (`blocks1.0.norm1.weight`), in order of insertion. */
 export function entries<Leaf>(tree: Tree<Leaf>, prefix = ""): [path: string, leaf: Leaf][] {
   if (!isBranch(tree)) return [[prefix, tree as Leaf]];
-  return Object.entries(tree).flatMap(([name, branch]) =>
+  return branches(tree).flatMap(([name, branch]) =>
     entries(branch as Tree<Leaf>, prefix === "" ? name : `${prefix}.${name}`)
   );
 }
@@ -35,7 +42,7 @@ export function map<Leaf, Result, T extends Tree<Leaf> = Tree<Leaf>>(
   // deno-lint-ignore no-explicit-any -- a mapped type over an arbitrary record cannot be inferred
 ): any {
   if (!isBranch(tree)) return fn(tree as Leaf, prefix);
-  const mapped = Object.entries(tree).map(([name, branch]) =>
+  const mapped = branches(tree).map(([name, branch]) =>
     [name, map(branch as Tree<Leaf>, fn, prefix === "" ? name : `${prefix}.${name}`)] as const
   );
   return Array.isArray(tree) ? mapped.map(([, branch]) => branch) : Object.fromEntries(mapped);

@@ -28,6 +28,8 @@ export interface CheckOptions {
   readonly gradient?: number | null;
   /** Positions of each input where the gradient is checked. */
   readonly positions?: number;
+  /** Step of the finite differences; their error is of order step², and of 1e-16 / step. */
+  readonly step?: number;
   /** Makes an input's value of a standard normal one. */
   readonly draw?: (z: number, input: number) => number;
   readonly device?: Device;
@@ -58,7 +60,14 @@ export async function checkOp(
   op: (...inputs: Tensor[]) => Tensor,
   reference: (...inputs: Values[]) => Values,
   inputs: readonly Input[],
-  { forward = 1e-6, gradient = 1e-5, positions = 24, draw = (z) => z, device }: CheckOptions = {},
+  {
+    forward = 1e-6,
+    gradient = 1e-5,
+    positions = 24,
+    step = 1e-4,
+    draw = (z) => z,
+    device,
+  }: CheckOptions = {},
 ): Promise<void> {
   device ??= await sharedDevice();
   const values = inputs.map((input, i) =>
@@ -82,7 +91,7 @@ export async function checkOp(
   for (const [i, input] of inputs.entries()) {
     if ("indices" in input || gradient === null) continue;
     const at = permutation(key(i), sizeOf(input)).subarray(0, positions);
-    const slopes = differences(reference, values, i, at, cotangent);
+    const slopes = differences(reference, values, i, at, cotangent, step);
     const found = grads.shift()!;
     assert.equal(found.length, sizeOf(input), `size of the gradient of input ${i}`);
     close(Float64Array.from(at, (p) => found[p]), slopes, gradient, `gradient of input ${i}`);
@@ -113,8 +122,8 @@ function differences(
   input: number,
   positions: ArrayLike<number>,
   cotangent: Values,
+  step: number,
 ): Float64Array {
-  const step = 1e-4; // the error is of order step², and rounding of order 1e-16 / step
   const loss = (moved: Float64Array) => {
     const { data } = reference(...values.with(input, { ...values[input], data: moved }));
     return data.reduce((total, y, i) => total + y * cotangent.data[i], 0);
@@ -172,17 +181,20 @@ export function elementwiseReference(
 
 /** An array of a shape from a function of its indices. */
 export function fill(shape: Shape, fn: (...index: number[]) => number): Values {
-  const strides = stridesOf(shape);
-  const data = Float64Array.from(
-    { length: sizeOf(shape) },
-    (_, i) => fn(...shape.map((size, axis) => Math.floor(i / strides[axis]) % size)),
-  );
+  const index = Array<number>(shape.length).fill(0);
+  const data = new Float64Array(sizeOf(shape));
+  for (let i = 0; i < data.length; i++) {
+    data[i] = fn(...index);
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) {
+      index[axis] = 0;
+    }
+  }
   return { data, shape };
 }
 
 /** Reads an array at indices. */
 export function at({ data, shape }: Values, ...index: number[]): number {
-  return data[stridesOf(shape).reduce((sum, stride, axis) => sum + stride * index[axis], 0)];
+  return data[index.reduce((place, i, axis) => place * shape[axis] + i, 0)];
 }
 
 /** Asserts that two arrays hold the same bits, NaN included. */

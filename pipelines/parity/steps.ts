@@ -1,12 +1,12 @@
 /** Golden pre-training steps of MCMAE, through the training loop itself. */
 import { autoencoder } from "../../src/models/autoencoder.ts";
+import { FROZEN } from "../../src/models/decoder.ts";
 import type { McmaeParams } from "../../src/models/mcmae.ts";
-import { adamW } from "../../src/optim.ts";
+import { adamW, type Params } from "../../src/optim.ts";
 import { readAll } from "../../src/plan/plan.ts";
 import { warmupCosine } from "../../src/schedule.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { entries } from "../../src/tree.ts";
-import { split } from "../pretrain.ts";
 import { prepare, type Task } from "../train.ts";
 import { scheduleOf } from "./adamw.ts";
 import { BOUNDS, compare, type TensorCheck } from "./check.ts";
@@ -35,9 +35,10 @@ export async function* checkPretrainSteps(fixture: Fixture): AsyncGenerator<Tens
     masked(recordedMask(file, `noise.step${step}`, settings), images)
   );
   const schedule = scheduleOf(file);
-  const params = split(parameters(file));
-  const task: Task<typeof batches[number]> = {
+  const params = parameters(file);
+  const task: Task<Params, typeof batches[number]> = {
     params,
+    frozen: FROZEN,
     loss: ({ params, batch }) => {
       const inputs = withChannelsLast(batch);
       const all = params as unknown as McmaeParams;
@@ -60,7 +61,7 @@ export async function* checkPretrainSteps(fixture: Fixture): AsyncGenerator<Tens
   };
 
   const device = await fixture.device();
-  const trainer = await prepare(device, task, batches[0]);
+  const trainer = await prepare(device, task);
   const metrics = (await Array.fromAsync(trainer.run())).flat();
   const losses = metrics.map(({ loss }) => loss);
   yield compare("loss", losses, floats(file, "out.loss"), BOUNDS.loss);

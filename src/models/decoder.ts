@@ -35,7 +35,7 @@ export interface AutoencoderSettings {
 }
 
 /** One micro-batch. L tokens an image, V of them visible. */
-export interface MaskedImages {
+export type MaskedImages = {
   /** `[N, H, W, C]`. */
   readonly images: Tensor;
   /** Visible tokens, `[N, V]`, u32. */
@@ -44,16 +44,16 @@ export interface MaskedImages {
   readonly restore: Tensor;
   /** 1 where a token is removed, `[N, L]`; `[N, L1]` of stage 1 under token-wise masking. */
   readonly removed: Tensor;
-}
+};
 
-export interface DecoderParams {
+export type DecoderParams = {
   readonly mask_token: Tensor;
   readonly decoder_pos_embed: Tensor;
   readonly decoder_embed: Affine;
   readonly decoder_blocks: readonly BlockParams[];
   readonly decoder_norm: Affine;
   readonly decoder_pred: Affine;
-}
+};
 
 /** Frozen tables, which no optimizer touches. */
 export const FROZEN: readonly string[] = ["pos_embed", "decoder_pos_embed"];

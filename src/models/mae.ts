@@ -35,13 +35,13 @@ export interface MaeSettings extends AutoencoderSettings {
   readonly mlpRatio: number;
 }
 
-export interface MaeParams extends DecoderParams {
+export type MaeParams = DecoderParams & {
   readonly cls_token: Tensor;
   readonly pos_embed: Tensor;
   readonly patch_embed: { readonly proj: Affine };
   readonly blocks: readonly BlockParams[];
   readonly norm: Affine;
-}
+};
 
 /** Draws parameters as the published code does. */
 export function initMae(settings: MaeSettings, key: Key): MaeParams {

@@ -66,21 +66,21 @@ export interface McmaeSettings extends AutoencoderSettings {
   readonly evaluation: "visible" | "dense";
 }
 
-export interface PatchEmbedParams {
+export type PatchEmbedParams = {
   readonly proj: Affine;
   readonly norm: Affine;
-}
+};
 
-export interface ConvBlockParams {
+export type ConvBlockParams = {
   readonly norm1: Affine;
   readonly conv1: Affine;
   readonly conv2: Affine;
   readonly attn: Affine; // a depthwise convolution, in attention's place
   readonly norm2: Affine;
   readonly mlp: Mlp;
-}
+};
 
-export interface McmaeParams extends DecoderParams {
+export type McmaeParams = DecoderParams & {
   readonly pos_embed: Tensor;
   readonly patch_embed1: PatchEmbedParams;
   readonly patch_embed2: PatchEmbedParams;
@@ -92,10 +92,10 @@ export interface McmaeParams extends DecoderParams {
   readonly blocks2: readonly ConvBlockParams[];
   readonly blocks3: readonly BlockParams[];
   readonly norm: Affine;
-}
+};
 
 /** What the encoder computes on the way, `latent` last. */
-export interface Encoded {
+export type Encoded = {
   /** Stage outputs: `[N, H1, W1, C1]` dense, `[N, V, s, s, C1]` visible-only; then likewise. */
   readonly e1: Tensor;
   readonly e2: Tensor;
@@ -106,7 +106,7 @@ export interface Encoded {
   readonly fused: Tensor;
   /** `[N, V, C3]`. */
   readonly latent: Tensor;
-}
+};
 
 /** Pixels along the side of a final token. */
 export function strideOf({ patchSizes }: Pick<McmaeSettings, "patchSizes">): number {

@@ -13,17 +13,17 @@ import type { Tensor } from "../tensor.ts";
 /** eps of every LayerNorm in a transformer; MCMAE's convolution stages use 1e-5. */
 export const TRANSFORMER_EPS = 1e-6;
 
-export interface Mlp {
+export type Mlp = {
   readonly fc1: Affine;
   readonly fc2: Affine;
-}
+};
 
-export interface BlockParams {
+export type BlockParams = {
   readonly norm1: Affine;
   readonly attn: { readonly qkv: Affine; readonly proj: Affine };
   readonly norm2: Affine;
   readonly mlp: Mlp;
-}
+};
 
 export function initBlock(draw: Initializer, width: number, mlpRatio: number): BlockParams {
   return {

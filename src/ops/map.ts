@@ -16,8 +16,9 @@ type Slopes = ((dy: Tensor, operands: readonly Operand[], y: Tensor) => Tensor |
 
 /** A WGSL literal that reads back as exactly this f32. */
 export function literal(value: number): string {
-  const text = String(Math.fround(value));
-  if (!Number.isFinite(value)) throw new RangeError(`Cannot write ${value} into a kernel`);
+  const rounded = Math.fround(value);
+  if (!Number.isFinite(rounded)) throw new RangeError(`Cannot write ${value} into a kernel`);
+  const text = String(rounded);
   const f32 = /[.e]/.test(text) ? text : `${text}.0`;
   return value < 0 ? `(${f32})` : f32;
 }

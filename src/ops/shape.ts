@@ -36,7 +36,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
  */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   const rank = x.shape.length;
-  if (order.length !== rank || new Set(order).size !== rank || rank > 6) {
+  if (rank > 6 || !sameShape(order.toSorted((a, b) => a - b), [...x.shape.keys()])) {
     throw new RangeError(`Cannot permute [${x.shape}] by [${order}]`);
   }
   const shape = order.map((axis) => x.shape[axis]);

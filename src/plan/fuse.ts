@@ -3,13 +3,19 @@
  *
  * @module
  */
-import { sizeOf } from "../tensor.ts";
+import { type Shape, sizeOf } from "../tensor.ts";
+import { readingOf } from "./map.ts";
 import type { Graph, Operand, Step } from "./trace.ts";
+
+/** An operand of a group, broadcast to a shape of the group's size. */
+export interface GroupInput extends Operand {
+  readonly to: Shape;
+}
 
 /** A kernel step, or elementwise steps of equal size to run as one. */
 export interface Group {
   readonly steps: readonly Step[];
-  readonly inputs: readonly Operand[];
+  readonly inputs: readonly GroupInput[];
   /** Values that something outside the group needs. */
   readonly outputs: readonly number[];
 }
@@ -38,9 +44,13 @@ export function fuse(graph: Graph, limit: number, fuse = true): Group[] {
   const describe = (members: readonly number[]): Group => {
     const steps = members.map((i) => graph.steps[i]);
     const made = new Set(steps.flatMap((step) => step.outputs));
-    const inputs = new Map<string, Operand>();
-    for (const operand of steps.flatMap((step) => step.inputs)) {
-      if (!made.has(operand.value)) inputs.set(`${operand.value}:${operand.shape}`, operand);
+    const inputs = new Map<string, GroupInput>();
+    for (const { op, inputs: operands } of steps) {
+      for (const operand of operands) {
+        const input = { ...operand, to: op.outputs[0].shape };
+        const key = isMap(steps[0]) ? readingOf(input) : `${operand.value}`;
+        if (!made.has(operand.value)) inputs.set(key, input);
+      }
     }
     const inside = new Set(members);
     const outputs = [...made].filter((value) =>

@@ -5,7 +5,7 @@
  */
 import { kernels } from "../../kernels/mod.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
-import type { Group } from "./fuse.ts";
+import type { Group, GroupInput } from "./fuse.ts";
 
 /** A kernel written for a group, and which of the group's values it binds. */
 export interface MapKernel {
@@ -27,14 +27,7 @@ export function isFull(shape: Shape, size: number): boolean {
  */
 export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): MapKernel {
   const size = sizeOf(group.steps[0].op.outputs[0].shape);
-  const shapeAt = new Map(
-    group.steps.flatMap((step) =>
-      step.inputs.map((operand) => [`${operand.value}:${operand.shape}`, step.op.outputs[0].shape])
-    ),
-  );
-  const accesses = group.inputs.map(({ value, shape }) =>
-    indexing(shape, shapeAt.get(`${value}:${shape}`)!)
-  );
+  const accesses = group.inputs.map(({ shape, to }) => indexing(shape, to));
   const lanes = size % 4 === 0 && accesses.every((access) => access.fours !== undefined) ? 4 : 1;
 
   const overwritten = new Set(inPlace.values());
@@ -48,8 +41,9 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
     bindings.push({ value, access });
   };
 
-  const nameOf = new Map<string, string>(); // operand → the variable that holds it
-  group.inputs.forEach(({ value, shape }, i) => {
+  const nameOf = new Map<string, string>(); // reading of an operand → the variable that holds it
+  group.inputs.forEach((input, i) => {
+    const { value } = input;
     const { index, fours } = accesses[i];
     const splat = lanes === 4 && fours === "splat";
     const access = overwritten.has(value) ? "read_write" : "read";
@@ -62,13 +56,14 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
       ? "i"
       : `${index("(i * 4u)")} / 4u`;
     body.push(`let v${i} = ${splat ? `elem(x${i}[${at}])` : `x${i}[${at}]`};`);
-    nameOf.set(`${value}:${shape}`, `v${i}`);
+    nameOf.set(readingOf(input), `v${i}`);
   });
   const resultOf = new Map<number, string>();
   group.steps.forEach((step, i) => {
     const lowering = step.op.lowering as { expression: string };
-    const names = step.inputs.map(({ value, shape }) =>
-      resultOf.get(value) ?? nameOf.get(`${value}:${shape}`)!
+    const to = step.op.outputs[0].shape;
+    const names = step.inputs.map((operand) =>
+      resultOf.get(operand.value) ?? nameOf.get(readingOf({ ...operand, to }))!
     );
     body.push(
       `let r${i} = ${lowering.expression.replaceAll(/\$(\d+)/g, (_, n) => names[Number(n)])};`,
@@ -95,6 +90,11 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
     size: size / lanes,
     bindings,
   };
+}
+
+/** Equal for operands that a kernel reads alike, whatever their shapes. */
+export function readingOf({ value, shape, to }: GroupInput): string {
+  return `${value}:${indexing(shape, to).index("i")}`;
 }
 
 /** Replaces the lines between `// begin part` and `// end part`. */

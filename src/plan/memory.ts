@@ -34,6 +34,7 @@ export function assignSlots(lifetimes: readonly Lifetime[]): Assignment {
   const slotOf = Array<number>(lifetimes.length).fill(-1);
   const slots: number[] = [];
   const busyUntil: number[] = []; // per slot, the last step of its value
+  const overwritten = new Set<number>();
   const inPlace = new Map<number, number>();
   const order = lifetimes.keys().toArray().sort((a, b) =>
     lifetimes[a].first - lifetimes[b].first || lifetimes[b].bytes - lifetimes[a].bytes
@@ -41,11 +42,13 @@ export function assignSlots(lifetimes: readonly Lifetime[]): Assignment {
   for (const i of order) {
     const { bytes, first, last, over = [] } = lifetimes[i];
     const victim = over.find((j) =>
-      lifetimes[j].last === first && busyUntil[slotOf[j]] === first && lifetimes[j].bytes === bytes
+      lifetimes[j].last === first && lifetimes[j].bytes === bytes && !overwritten.has(j)
     );
     let slot = victim === undefined ? -1 : slotOf[victim];
-    if (victim !== undefined) inPlace.set(i, victim);
-    else {
+    if (victim !== undefined) {
+      inPlace.set(i, victim);
+      overwritten.add(victim);
+    } else {
       slots.forEach((size, candidate) => {
         const fits = busyUntil[candidate] < first && size >= bytes && size < 2 * bytes;
         if (fits && (slot < 0 || size < slots[slot])) slot = candidate;

@@ -106,8 +106,11 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     return buffer;
   };
   const valueOfArgument = new Map<number, number>();
-  const bound = given.map(([path, leaf]) =>
-    leaf.source.kind === "device" ? leaf.source.buffer : allocate(leaf, path)
+  const uploads = given.map(([path, leaf]) =>
+    leaf.source.kind === "device" ? undefined : allocate(leaf, path)
+  );
+  const bound = given.map(([, { source }], index) =>
+    source.kind === "device" ? source.buffer : uploads[index]!
   );
   graph.values.forEach(({ source }, value) => {
     if (source?.kind === "argument") {
@@ -122,19 +125,29 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
 
   gpu.pushErrorScope("out-of-memory");
   gpu.pushErrorScope("validation");
-  const { inPlace, copies } = place(device, graph, groups, buffers, allocate, {
-    results: graph.results.map((value, i) => ({
-      value,
-      argument: given.findIndex(([path, leaf]) =>
-        path === wanted[i][0] && bytesOf(leaf) === bytesOf(graph.values[value]) &&
-        donate.some((prefix) => path === prefix || path.startsWith(`${prefix}.`))
-      ),
-    })),
+  const outcomes = graph.results.map((value, i) => ({
+    value,
+    argument: given.findIndex(([path, leaf]) =>
+      path === wanted[i][0] && bytesOf(leaf) === bytesOf(graph.values[value]) &&
+      donate.some((prefix) => path === prefix || path.startsWith(`${prefix}.`))
+    ),
+  }));
+  const { inPlace, copies, kept } = place(device, graph, groups, buffers, allocate, {
+    results: outcomes,
     valueOfArgument,
     bound,
   });
+  const donated = new Set(outcomes.map(({ argument }) => argument));
+  bound.forEach((buffer, index) => {
+    const twice = bound.indexOf(buffer) !== index || bound.lastIndexOf(buffer) !== index ||
+      graph.values.some(({ source }) => source?.kind === "device" && source.buffer === buffer);
+    if (donated.has(index) && twice) {
+      throw new RangeError(`Cannot donate ${given[index][0]}: the plan binds its buffer twice`);
+    }
+  });
   const launches = groups.flatMap((group, i) => launchesOf(device, graph, group, inPlace[i]));
-  const failure = await gpu.popErrorScope() ?? await gpu.popErrorScope();
+  const [invalid, exhausted] = await Promise.all([gpu.popErrorScope(), gpu.popErrorScope()]);
+  const failure = invalid ?? exhausted;
   if (failure) throw new RangeError(`Cannot prepare the plan: ${failure.message.split("\n")[0]}`);
 
   const bind = (launch: Launch): GPUBindGroup =>
@@ -161,24 +174,43 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
         );
       }
       const { source } = leaf;
+      if (source.kind !== "host" && source.kind !== "device") {
+        throw new TypeError(`Cannot pass ${path}: it is neither a host nor a device tensor`);
+      }
+      if (donated.has(index)) {
+        if (source.kind === "device" && source.buffer !== bound[index]) {
+          throw new TypeError(`Cannot pass another buffer as ${path}, which is donated`);
+        }
+      } else {
+        // What the host gives never goes to a buffer that the caller gave.
+        const buffer = source.kind === "device"
+          ? source.buffer
+          : uploads[index] ??= allocate(leaf, path);
+        rebind(index, buffer);
+      }
       if (source.kind === "host") {
         gpu.queue.writeBuffer(bound[index], 0, source.data as Float32Array<ArrayBuffer>);
-      } else if (source.kind !== "device") {
-        throw new TypeError(`Cannot pass ${path}: it is neither a host nor a device tensor`);
-      } else if (source.buffer !== bound[index]) {
-        bound[index] = source.buffer;
-        const value = valueOfArgument.get(index);
-        if (value === undefined) return;
-        buffers[value] = source.buffer;
-        for (const launch of launches) {
-          if (launch.values.includes(value)) launch.bindGroup = undefined;
-        }
       }
     });
   };
+  const rebind = (index: number, buffer: GPUBuffer) => {
+    const value = valueOfArgument.get(index);
+    if (buffer === bound[index]) return;
+    bound[index] = buffer;
+    if (value === undefined) return;
+    buffers[value] = buffer;
+    for (const launch of launches) {
+      if (launch.values.includes(value)) launch.bindGroup = undefined;
+    }
+  };
+  const start = (encoder: GPUCommandEncoder) => {
+    for (const [value, buffer] of kept) {
+      encoder.copyBufferToBuffer(buffers[value]!, 0, buffer, 0, bytesOf(graph.values[value]));
+    }
+  };
   const finish = (encoder: GPUCommandEncoder) => {
     for (const { from, to, bytes } of copies) {
-      encoder.copyBufferToBuffer(buffers[from]!, 0, bound[to], 0, bytes);
+      encoder.copyBufferToBuffer(kept.get(from) ?? buffers[from]!, 0, bound[to], 0, bytes);
     }
     gpu.queue.submit([encoder.finish()]);
   };
@@ -187,13 +219,15 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     pass.setBindGroup(0, bind(launch));
     pass.dispatchWorkgroups(...launch.workgroups);
   };
-  const all = new Set([...buffers, ...bound].filter((buffer) => buffer !== undefined));
+  const all = new Set([...buffers, ...bound, ...kept.values()].filter((b) => b !== undefined));
   const copied = new Map(copies.map(({ from, to, result }) => [result, { from, to }]));
   next = 0;
   const results: Results = map<Tensor, Tensor, Results>(returned, (leaf) => {
     const i = next++;
+    const { value, argument } = outcomes[i];
     const copy = copied.get(i);
-    const buffer = copy ? bound[copy.to] : buffers[graph.results[i]]!;
+    const stays = argument >= 0 && valueOfArgument.get(argument) === value;
+    const buffer = copy ? bound[copy.to] : !stays && kept.get(value) || buffers[value]!;
     return node(leaf, { kind: "device", buffer });
   });
 
@@ -201,6 +235,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     run(args) {
       accept(args);
       const encoder = gpu.createCommandEncoder();
+      start(encoder);
       const pass = encoder.beginComputePass();
       for (const launch of launches) step(pass, launch);
       pass.end();
@@ -209,7 +244,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     },
     async profile(args) {
       accept(args);
-      return await time(device, launches, step, finish);
+      return await time(device, launches, step, start, finish);
     },
     async firstNonFinite(args) {
       accept(args);
@@ -270,8 +305,13 @@ function place(
       input.value === value && isFull(input.shape, bytesOf(graph.values[group.outputs[0]]) / 4)
     );
 
+  // Arguments asked for as results: copied before a step overwrites them or the next run rebinds them.
+  const kept = new Map<number, GPUBuffer>();
   results.forEach(({ value, argument }, result) => {
     const donor = valueOfArgument.get(argument);
+    if (graph.values[value].source?.kind === "argument" && donor !== value && !kept.has(value)) {
+      kept.set(value, allocate(graph.values[value], "result"));
+    }
     if (argument >= 0 && donor !== value) {
       const made = first.get(value);
       const free = donor === undefined || (last.get(donor) ?? -1) < (made ?? -1);
@@ -309,7 +349,7 @@ function place(
   }
   const mine = takeSlots(device, slots);
   free.forEach((value, i) => buffers[value] = mine[slotOf[i]]);
-  return { inPlace, copies };
+  return { inPlace, copies, kept };
 }
 
 /** A buffer for each slot, from the device's pool where one fits. */
@@ -367,18 +407,28 @@ function launchesOf(
   }));
 }
 
-/** Refuses what the adapter cannot bind, before anything is allocated. */
-function checkLimits({ gpu, name }: Device, graph: Graph): void {
+/** Refuses what the adapter cannot bind or launch, before anything is allocated. */
+function checkLimits({ gpu, name, target }: Device, { values, steps }: Graph): void {
   const limit = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
-  const tooLarge = graph.values.find((value) => bytesOf(value) > limit);
-  if (!tooLarge) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  throw new RangeError(
-    `Use a smaller batch.micro: ${tooLarge.name} [${tooLarge.shape}] in stage ${
-      tooLarge.stage ?? "(none)"
-    } ` +
-      `takes ${mebibytes(bytesOf(tooLarge))}, and ${name} binds at most ${mebibytes(limit)}`,
-  );
+  const refuse = (what: string, shape: readonly number[], stage = "(none)", why: string) => {
+    throw new RangeError(
+      `Use a smaller batch.micro: ${what} [${shape}] in stage ${stage} takes ${why}`,
+    );
+  };
+  for (const value of values) {
+    if (bytesOf(value) <= limit) continue;
+    const why = `${mebibytes(bytesOf(value))}, and ${name} binds at most ${mebibytes(limit)}`;
+    refuse(value.name, value.shape, value.stage, why);
+  }
+  const most = gpu.limits.maxComputeWorkgroupsPerDimension;
+  for (const { op, stage } of steps) {
+    if (op.lowering.kind !== "kernel") continue;
+    const counts = op.lowering.dispatches(target).flatMap(({ workgroups }) => workgroups);
+    if (counts.every((count) => count <= most)) continue;
+    const why = `${Math.max(...counts)} workgroups along an axis, and ${name} launches ${most}`;
+    refuse(op.name, op.outputs[0].shape, stage, why);
+  }
 }
 
 /** Times every launch in a pass of its own. */
@@ -386,6 +436,7 @@ async function time(
   { gpu, features }: Device,
   launches: readonly Launch[],
   step: (pass: GPUComputePassEncoder, launch: Launch) => void,
+  begin: (encoder: GPUCommandEncoder) => void,
   finish: (encoder: GPUCommandEncoder) => void,
 ): Promise<Timing[]> {
   if (!features.has("timestamp-query")) return [];
@@ -401,6 +452,7 @@ async function time(
     ]
       .map((usage) => gpu.createBuffer({ size: bytes, usage }));
     const encoder = gpu.createCommandEncoder();
+    if (start === 0) begin(encoder);
     part.forEach((launch, i) => {
       const pass = encoder.beginComputePass({
         timestampWrites: {

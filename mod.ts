@@ -1,0 +1,78 @@
+/**
+ * mcmae: masked autoencoders that train on any GPU, without Python or CUDA.
+ *
+ * Tensors and ops with gradients, compiled to WebGPU plans; MCMAE (arXiv:2205.03892) and MAE;
+ * optimizers; data loading in workers; and the training loop behind `deno task pretrain`.
+ *
+ * @example
+ * ```ts
+ * import { compile, grad, openDevice, read, square, sum, tensor } from "@mcmae/mcmae";
+ *
+ * const device = await openDevice();
+ * const plan = await compile(device, ({ x }) => grad(sum(square(x)), { x }), { x: tensor([1, 2]) });
+ * console.log(await read(device, plan.run({ x: tensor([3, 4]) }).x)); // 6, 8
+ * ```
+ *
+ * @module
+ */
+
+// Tensors, trees, random numbers
+export * from "./src/tensor.ts";
+export * as tree from "./src/tree.ts";
+export type { Tree } from "./src/tree.ts";
+export * as random from "./src/random.ts";
+
+// Ops and gradients
+export * from "./src/ops/attention.ts";
+export * from "./src/ops/depthwise.ts";
+export * from "./src/ops/gather.ts";
+export * from "./src/ops/layer_norm.ts";
+export * from "./src/ops/map.ts";
+export { linear, matmul } from "./src/ops/matmul.ts";
+export * from "./src/ops/reduce.ts";
+export * from "./src/ops/shape.ts";
+export { grad } from "./src/grad.ts";
+export { inStage, type Op } from "./src/op.ts";
+
+// Devices and plans
+export { type Device, DeviceError, openDevice } from "./src/device.ts";
+export * from "./src/plan/plan.ts";
+
+// Models and their parameters
+export { type Autoencoder, autoencoder } from "./src/models/autoencoder.ts";
+export * from "./src/models/decoder.ts";
+export * from "./src/models/mae.ts";
+export * from "./src/models/mcmae.ts";
+export * from "./src/models/patches.ts";
+export * from "./src/models/transformer.ts";
+export * from "./src/init.ts";
+
+// Optimizers, schedules, files
+export * from "./src/optim.ts";
+export * from "./src/schedule.ts";
+export * from "./src/checkpoint.ts";
+export { loadSafetensors, type Safetensors, writeSafetensors } from "./src/safetensors.ts";
+
+// Data
+export { DataError, type Dataset, type ImageFolder, imageFolder } from "./data/dataset.ts";
+export { decodeImage } from "./data/decode.ts";
+export { idxImages, idxLabels } from "./data/idx.ts";
+export { type ImageBatch, type ImageSource, loadBatches, type LoadOptions } from "./data/loader.ts";
+export { type Mask, maskFromNoise, randomMask } from "./data/mask.ts";
+export { type Image, resize } from "./data/resize.ts";
+export {
+  evaluationCrop,
+  IMAGENET_MEAN,
+  IMAGENET_STD,
+  normalise,
+  randomResizedCropBox,
+} from "./data/augment.ts";
+
+// Pipelines
+export { pipe, type Stage, stage } from "./pipelines/stage.ts";
+export { prepare, type StepMetrics, type Task, type Trainer } from "./pipelines/train.ts";
+export { initialParams, pretrainStages, pretrainTask } from "./pipelines/pretrain.ts";
+export { PHOTOS, trainingImages } from "./pipelines/images.ts";
+export { reconstruct, writePicture } from "./pipelines/reconstruction.ts";
+export { override, type Recipe, UsageError, validate } from "./pipelines/recipe.ts";
+export { findRecipe, recipes } from "./pipelines/recipes/mod.ts";
