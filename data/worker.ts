@@ -1,6 +1,3 @@
-/// <reference no-default-lib="true" />
-/// <reference lib="deno.worker" />
-
 // Makes training views of single images, for the loader.
 
 import { type Key, split, uniform } from "../src/random.ts";
@@ -37,11 +34,17 @@ export type Answer =
   | { readonly id: number; readonly view: Float32Array<ArrayBuffer> }
   | { readonly id?: number; readonly reason: string };
 
+/** The worker's side of its channel; the project is checked as a program, not as workers. */
+const channel = globalThis as unknown as {
+  onmessage: (event: MessageEvent<Setup | Job>) => void;
+  postMessage: (answer: Answer, transfer?: Transferable[]) => void;
+};
+
 let setup: Setup;
 let images: Promise<Dataset<Image> | undefined>;
 let last: Promise<void> = Promise.resolve();
 
-self.onmessage = ({ data }: MessageEvent<Setup | Job>) => {
+channel.onmessage = ({ data }) => {
   if ("source" in data) {
     setup = data;
     images = openSource(data.source, data.channels).catch((error) => answerBad(error));
@@ -86,5 +89,5 @@ function answerBad(error: unknown, id?: number): undefined {
 }
 
 function answer(message: Answer, transfer: Transferable[] = []): void {
-  self.postMessage(message, transfer);
+  channel.postMessage(message, transfer);
 }

@@ -11,7 +11,7 @@ import type { DataSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
 /** The photos that come with the project. */
-export const PHOTOS = fileURLToPath(new URL("../data/photos", import.meta.url));
+export const PHOTOS: string = fileURLToPath(new URL("../data/photos", import.meta.url));
 
 /**
  * Lists the training images of a recipe.

@@ -181,6 +181,7 @@ async function* checkCase(
   for (const tensor of expectedTensors(file)) {
     if (!seen.has(bareName(tensor)) && notice(tensor)) yield unknown(bareName(tensor));
   }
+  if (unused.has("")) throw new Error("it holds no tensor to compare");
   if (unused.size > 0) throw new Error(`no tensor begins with ${[...unused].join(" or ")}`);
 }
 

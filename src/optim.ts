@@ -101,7 +101,12 @@ export function globalNorm(grads: Params): Tensor {
  *
  * @param maxNorm Null leaves finite gradients alone.
  */
-export function clipGain(norm: Tensor, loss: Tensor, healthy: Tensor, maxNorm: number | null) {
+export function clipGain(
+  norm: Tensor,
+  loss: Tensor,
+  healthy: Tensor,
+  maxNorm: number | null,
+): { gain: Tensor; healthy: Tensor } {
   const fine = mul(healthy, mul(isFinite(norm), isFinite(loss)));
   const gain = maxNorm === null ? scalar(1) : minimum(div(maxNorm, add(norm, 1e-6)), 1);
   return { gain: where(fine, gain, 0), healthy: fine };

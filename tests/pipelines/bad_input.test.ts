@@ -1,0 +1,297 @@
+import assert from "node:assert/strict";
+import { cp } from "node:fs/promises";
+import { loadSafetensors } from "../../src/safetensors.ts";
+import {
+  complaints,
+  drawing,
+  drawings,
+  exists,
+  fails,
+  filesOf,
+  metricsOf,
+  pretrain,
+  scratch,
+  startPretrain,
+  succeeds,
+  TINY,
+} from "./run_pretrain.ts";
+
+const never = `${scratch}/never`; // no refused command may write here
+let finished: Promise<string> | undefined;
+
+/** A copy of a run of two steps. */
+async function copyOfRun(name: string): Promise<string> {
+  finished ??= (async () => {
+    const out = `${scratch}/finished`;
+    await succeeds([...TINY, "--data", await drawings(8), "--steps", "2", "--out", out]);
+    return out;
+  })();
+  await cp(await finished, `${scratch}/${name}`, { recursive: true });
+  return `${scratch}/${name}`;
+}
+
+Deno.test("pretrain refuses a folder that is missing, empty or a file", async () => {
+  await Deno.mkdir(`${scratch}/empty`);
+  await Deno.writeTextFile(`${scratch}/file`, "");
+  const refused = (data: string, sentence: string) =>
+    fails([...TINY, "--data", data, "--out", never], 2, sentence);
+  await Promise.all([
+    refused("nowhere", "Cannot read folder nowhere: no such folder"),
+    refused("file", "Cannot read folder file: it is not a folder"),
+    refused("file/", "Cannot read folder file/: it is not a folder"),
+    refused("empty", "Cannot use folder empty: it holds no JPEG, PNG or WebP image"),
+    fails(
+      ["fashion_mnist", "--data", "empty", "--out", never],
+      2,
+      "Cannot read empty/train-images-idx3-ubyte.gz: no such file",
+    ),
+    fails(
+      ["mcmae_base", "--out", never],
+      2,
+      "Recipe field data.path is needed for data.source = folder: add --data DIR",
+    ),
+  ]);
+  assert.ok(!await exists(never));
+});
+
+Deno.test("pretrain refuses arguments that make no sense and names the nearest", async () => {
+  const refused = (args: string[], sentence: string | RegExp) =>
+    fails([...TINY, "--out", never, ...args], 2, sentence);
+  await Promise.all([
+    refused(["quikstart"], "Unknown recipe quikstart: did you mean quickstart?"),
+    refused(["quickstart", "mae_base"], "Expected one recipe, got quickstart and mae_base"),
+    refused(["batch.mirco=2"], "Unknown recipe field batch.mirco: did you mean batch.micro?"),
+    refused(["batch.micro=two"], "Recipe field batch.micro expects a number, got two"),
+    refused(["--steps", "x"], "Recipe field schedule.steps expects a number or null, got x"),
+    refused(["--steps", "0"], "Recipe field schedule.steps must be a positive integer, got 0"),
+    refused(["--seed", "1.5"], "Recipe field seed must be an integer from 0 up, got 1.5"),
+    refused(["--fast"], "Unknown option '--fast': see deno task pretrain --help"),
+    refused(["--data", "--dense"], /^Option '--data' argument is ambiguous: see .* --help$/),
+    refused(
+      ["model.imageSize=32,36"],
+      "Recipe field model.imageSize has 36, which the stride 8 (patch sizes 4 × 2 × 1) does not " +
+        "divide: the nearest sizes that work are 32 and 40",
+    ),
+    refused(
+      ["model.channels=5"],
+      "Recipe field data.mean must be one number for each of the 5 channels, " +
+        "got 0.485,0.456,0.406",
+    ),
+    refused(
+      ["model.channels=5", "data.mean=0,0,0,0,0", "data.std=1,1,1,1,1"],
+      "Cannot load images of 5 channels: files give 1 or 3; set model.channels to one of them",
+    ),
+  ]);
+  assert.ok(!await exists(never));
+});
+
+Deno.test("pretrain skips, counts and names bad files, and uses every good one", async () => {
+  const data = `${scratch}/mixed`;
+  await Deno.mkdir(data);
+  await drawing(0).jpeg().toFile(`${data}/colour.jpg`);
+  await drawing(1).greyscale().png().toFile(`${data}/grey.png`);
+  await drawing(2).ensureAlpha(0.5).png().toFile(`${data}/alpha.png`);
+  await drawing(3).toColourspace("cmyk").jpeg().toFile(`${data}/cmyk.jpg`);
+  await drawing(4, 5, 3).webp().toFile(`${data}/smaller_than_the_crop.webp`);
+  await Deno.writeTextFile(`${data}/text.jpg`, "This is no picture");
+  const whole = await drawing(5, 200, 200).jpeg().toBuffer();
+  await Deno.writeFile(`${data}/truncated.jpg`, whole.subarray(0, whole.length / 2));
+  await Deno.symlink("gone.jpg", `${data}/link.jpg`);
+
+  const out = `${scratch}/skipping`;
+  // Three steps of four samples: more than an epoch.
+  const outcome = await succeeds([...TINY, "--data", data, "--steps", "3", "--out", out]);
+  const [title, ...named] = complaints(outcome);
+  assert.equal(title, "Skipped 3 bad files:");
+  assert.deepEqual(named.sort(), [
+    `  ${data}/link.jpg: Cannot read ${data}/link.jpg: no such file`,
+    `  ${data}/text.jpg: Cannot decode ${data}/text.jpg: ` +
+    "it is not a JPEG, PNG, WebP, GIF, TIFF or AVIF image",
+    `  ${data}/truncated.jpg: Cannot decode ${data}/truncated.jpg: it is truncated or damaged`,
+  ]);
+  assert.equal((await metricsOf(out)).length, 3);
+  assert.ok(await exists(`${out}/reconstruction.png`));
+
+  await fails(
+    [...TINY, "--data", data, "--out", never, "data.maxBad=0"],
+    1,
+    /^Cannot load images: 1 of 8 are bad, first: Cannot .*mixed\/\w+\.jpg: /,
+  );
+  assert.ok(!await exists(never));
+});
+
+Deno.test("pretrain fails on a folder that holds bad files only", async () => {
+  const data = `${scratch}/bad`;
+  await Deno.mkdir(data);
+  for (const name of ["a.jpg", "b.png"]) await Deno.writeTextFile(`${data}/${name}`, "no");
+  await fails(
+    [...TINY, "--data", data, "--out", never],
+    1,
+    `Cannot load images: 2 of 2 are bad, first: Cannot decode ${data}/a.jpg: ` +
+      "it is not a JPEG, PNG, WebP, GIF, TIFF or AVIF image",
+  );
+  assert.ok(!await exists(never));
+});
+
+Deno.test("pretrain refuses an --out that holds a run or is no folder", async () => {
+  const data = await drawings(8);
+  const out = await copyOfRun("refused");
+  const before = await filesOf(out);
+  const picture = `${scratch}/picture`;
+  await Deno.mkdir(picture);
+  await Deno.writeTextFile(`${picture}/reconstruction.png`, "mine");
+  await Deno.writeTextFile(`${scratch}/plain`, "");
+  const start = [...TINY, "--data", data, "--steps", "1", "--out"];
+  const holds = (folder: string) =>
+    `Folder ${folder} holds a run: add --resume to continue it, or name another`;
+  await Promise.all([
+    fails([...start, out], 2, holds(out)),
+    fails([...start, picture], 2, holds(picture)),
+    fails([...start, "plain"], 2, "Cannot write to plain: it is not a folder"),
+    fails([...start, ""], 2, 'Cannot write to "": it is not a folder'),
+    fails([...start, "plain/run"], 1, /^Cannot write to plain\/run: Not a directory/),
+  ]);
+  assert.deepEqual(await filesOf(out), before);
+  assert.equal(await Deno.readTextFile(`${picture}/reconstruction.png`), "mine");
+});
+
+Deno.test("pretrain --resume refuses where there is no run, or one of another recipe", async () => {
+  const out = await copyOfRun("of_quickstart");
+  await Promise.all([
+    fails(["--resume"], 2, "Cannot resume runs/quickstart: it holds no run"),
+    fails(["--resume", "--out", never], 2, `Cannot resume ${never}: it holds no run`),
+    fails(
+      ["mae_base", "--resume", "--out", out],
+      2,
+      `Cannot resume ${out} as mae_base: it is a run of quickstart`,
+    ),
+  ]);
+  assert.ok(!await exists(never));
+});
+
+Deno.test("pretrain --resume refuses files that are damaged or of another model", async () => {
+  const other = `${scratch}/other`;
+  await copyOfRun("victim");
+  await succeeds([
+    ...[...TINY, "--data", await drawings(8), "--steps", "1", "--out", other],
+    ...["model.multiScaleDecoder=false", "model.kernelSize=7"],
+  ]);
+  const spoilt = async (
+    name: string,
+    spoil: (out: string) => Promise<void>,
+    sentence: RegExp,
+    args: string[] = [],
+  ) => {
+    const out = await copyOfRun(name);
+    await spoil(out);
+    const before = await filesOf(out);
+    await fails(["--resume", "--steps", "4", "--out", out, ...args], 1, sentence);
+    assert.deepEqual(await filesOf(out), before);
+  };
+  const truncate = async (path: string) => {
+    await Deno.truncate(path, (await Deno.stat(path)).size - 100);
+  };
+  const swap = (name: string) => (out: string) =>
+    Deno.copyFile(`${other}/${name}`, `${out}/${name}`);
+  await Promise.all([
+    spoilt(
+      "wider",
+      async () => {},
+      /^Cannot use .*wider\/checkpoint\.safetensors: it is of another model: pos_embed is F32 \[1,16,16\], not F32 \[1,16,24\]$/,
+      ["model.embedDims=16,16,24"],
+    ),
+    spoilt(
+      "swapped_checkpoint",
+      swap("checkpoint.safetensors"),
+      /^Cannot use .*swapped_checkpoint\/checkpoint\.safetensors: it is of another model: /,
+    ),
+    spoilt(
+      "swapped_state",
+      swap("state.safetensors"),
+      /^Cannot use .*swapped_state\/state\.safetensors: it is of another model: /,
+    ),
+    spoilt(
+      "cut_checkpoint",
+      (out) => truncate(`${out}/checkpoint.safetensors`),
+      /^Cannot read .*cut_checkpoint\/checkpoint\.safetensors: /,
+    ),
+    spoilt(
+      "cut_state",
+      (out) => truncate(`${out}/state.safetensors`),
+      /^Cannot read .*cut_state\/state\.safetensors: /,
+    ),
+    spoilt(
+      "lost_state",
+      (out) => Deno.remove(`${out}/state.safetensors`),
+      /^Cannot resume .*lost_state: it has no state\.safetensors$/,
+    ),
+    spoilt(
+      "torn_recipe",
+      (out) => truncate(`${out}/recipe.json`),
+      /^Cannot read .*torn_recipe\/recipe\.json: /,
+    ),
+  ]);
+});
+
+Deno.test("pretrain --resume starts a run anew that was killed before it saved", async () => {
+  const out = `${scratch}/killed`;
+  const args = [...TINY, "--data", await drawings(8), "--out", out];
+  const process = startPretrain([...args, "--steps", "100000", "checkpoint.every=100000"]);
+  while (
+    !await exists(`${out}/metrics.jsonl`) || (await metricsOf(out).catch(() => [])).length < 3
+  ) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  process.kill("SIGKILL");
+  await process.output();
+  assert.ok(!await exists(`${out}/state.safetensors`));
+  await succeeds(["--resume", "--out", out, "--steps", "2"]);
+  assert.deepEqual((await metricsOf(out)).map(({ step }) => step), [1, 2]);
+});
+
+Deno.test("pretrain says how to get an adapter where there is none", async () => {
+  await fails(
+    [...TINY, "--data", await drawings(8), "--out", never],
+    1,
+    "Found no WebGPU adapter: install a Vulkan driver " +
+      "(Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers)",
+    { DENO_WEBGPU_BACKEND: Deno.build.os === "windows" ? "metal" : "dx12" },
+  );
+  assert.ok(!await exists(never));
+});
+
+Deno.test("pretrain names the tensor and stage that exceed the adapter, and writes nothing", async () => {
+  // 128 × 128 × 8 rows of 512 hidden units: 256 MiB, twice WebGPU's default limit.
+  const adapter = await navigator.gpu.requestAdapter();
+  const factor = Math.ceil(adapter!.limits.maxStorageBufferBindingSize / 2 ** 27);
+  await fails(
+    [
+      ...[...TINY, "--dense", "--data", await drawings(8), "--steps", "1", "--out", never],
+      ...["model.imageSize=512,512", `model.mlpRatios=${64 * factor},1,1`],
+      ...["model.decoderDim=16", "batch.micro=8"],
+    ],
+    1,
+    /^Use a smaller batch\.micro: linear \[131072,\d+\] in stage encode takes \d+ MiB, and .* binds at most \d+ MiB$/,
+  );
+  assert.ok(!await exists(never));
+});
+
+Deno.test("pretrain stops at a loss that is not finite and keeps the last good checkpoint", async () => {
+  const out = `${scratch}/diverged`;
+  const args = ["optimizer.blr=1e30", "checkpoint.every=1", "--steps", "20", "--out", out];
+  await fails(
+    [...TINY, "--data", await drawings(8), ...args],
+    1,
+    /^Loss or gradient is not finite at step 3: first in .+ \[[\d,]+\] of stage (encode|decode|loss)$/,
+  );
+  const metrics = await metricsOf(out);
+  assert.deepEqual(metrics.map(({ step }) => step), [1, 2]); // the first has rate 0
+  assert.ok(metrics.every((line) => Object.values(line).every(Number.isFinite)));
+  for (const name of ["checkpoint", "state"]) {
+    const { tensors, metadata } = await loadSafetensors(`${out}/${name}.safetensors`);
+    assert.equal(metadata.step, "2");
+    assert.ok(tensors.values().every(({ data }) => (data as Float32Array).every(Number.isFinite)));
+  }
+  const again = await pretrain(["--resume", "--out", out]);
+  assert.match(complaints(again)[0], /^Loss or gradient is not finite at step 3: /);
+});

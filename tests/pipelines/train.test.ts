@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { NonFiniteError, prepare, type StepMetrics, type Task } from "../../pipelines/train.ts";
+import { openDevice } from "../../src/device.ts";
+import { square, sub } from "../../src/ops/map.ts";
+import { linear } from "../../src/ops/matmul.ts";
+import { mean } from "../../src/ops/reduce.ts";
+import { adamW } from "../../src/optim.ts";
+import { key, uniform } from "../../src/random.ts";
+import { type Tensor, tensor } from "../../src/tensor.ts";
+
+const [N, IN, OUT, ACCUMULATE, STEPS] = [4, 3, 2, 2, 12];
+const SETTINGS = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.1 } as const;
+const CLIP = 0.5;
+const rate = (step: number) => 0.02 * (1 + step % 3);
+
+type Batch = { readonly x: Tensor; readonly y: Tensor };
+type Params = {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+  readonly offset: Tensor; // frozen
+};
+
+const initial = {
+  weight: uniform(key(1), OUT * IN),
+  bias: uniform(key(2), OUT),
+  offset: new Float32Array([0.3, -0.2]),
+};
+
+function batchAt(position: number): { x: Float32Array; y: Float32Array } {
+  return { x: uniform(key(100 + position), N * IN), y: uniform(key(500 + position), N * OUT) };
+}
+
+/** A linear regression; counts the generators of batches that are still open. */
+function regression(spoil: (position: number) => number = () => 0) {
+  const open = { count: 0 };
+  const task: Task<Params, Batch> = {
+    params: {
+      weight: tensor(initial.weight, [OUT, IN]),
+      bias: tensor(initial.bias, [OUT]),
+      offset: tensor(initial.offset, [OUT]),
+    },
+    frozen: ["offset"],
+    loss: ({ params: { weight, bias, offset }, batch: { x, y } }) =>
+      mean(square(sub(sub(linear(x, weight, bias), y), offset))),
+    optimizer: adamW(SETTINGS),
+    clipNorm: CLIP,
+    async *batches(start) {
+      open.count++;
+      try {
+        for (let position = start;; position += N) {
+          const { x, y } = batchAt(position);
+          x[0] += spoil(position);
+          yield { x: tensor(x, [N, IN]), y: tensor(y, [N, OUT]) };
+        }
+      } finally {
+        open.count--;
+      }
+    },
+    microBatch: N,
+    accumulate: ACCUMULATE,
+    rate,
+    start: 0,
+    steps: STEPS,
+  };
+  const { x, y } = batchAt(0);
+  return { task, open, example: { x: tensor(x, [N, IN]), y: tensor(y, [N, OUT]) } };
+}
+
+/** The same in plain float64 loops; the parameters are weights, then biases. */
+function reference(steps: number) {
+  const p = [...initial.weight, ...initial.bias];
+  const m = p.map(() => 0);
+  const v = p.map(() => 0);
+  const [beta1, beta2] = SETTINGS.betas;
+  const metrics: { loss: number; gradNorm: number }[] = [];
+  for (let step = 1; step <= steps; step++) {
+    const g = p.map(() => 0);
+    let loss = 0;
+    for (let part = 0; part < ACCUMULATE; part++) {
+      const { x, y } = batchAt(((step - 1) * ACCUMULATE + part) * N);
+      const share = 1 / (N * OUT * ACCUMULATE);
+      for (let n = 0; n < N; n++) {
+        for (let o = 0; o < OUT; o++) {
+          let error = p[OUT * IN + o] - y[n * OUT + o] - initial.offset[o];
+          for (let i = 0; i < IN; i++) error += p[o * IN + i] * x[n * IN + i];
+          loss += share * error ** 2;
+          for (let i = 0; i < IN; i++) g[o * IN + i] += 2 * share * error * x[n * IN + i];
+          g[OUT * IN + o] += 2 * share * error;
+        }
+      }
+    }
+    const gradNorm = Math.hypot(...g);
+    metrics.push({ loss, gradNorm });
+    const gain = Math.min(1, CLIP / (gradNorm + 1e-6));
+    const lr = rate(step - 1);
+    p.forEach((_, j) => {
+      m[j] = beta1 * m[j] + (1 - beta1) * gain * g[j];
+      v[j] = beta2 * v[j] + (1 - beta2) * (gain * g[j]) ** 2;
+      if (j < OUT * IN) p[j] *= 1 - lr * SETTINGS.weightDecay; // biases do not decay
+      const denominator = Math.sqrt(v[j] / (1 - beta2 ** step)) + SETTINGS.eps;
+      p[j] -= lr * m[j] / (1 - beta1 ** step) / denominator;
+    });
+  }
+  return { p, m, v, metrics };
+}
+
+function near(actual: Iterable<number>, expected: readonly number[], bound: number) {
+  const values = [...actual];
+  assert.equal(values.length, expected.length);
+  const error = Math.hypot(...values.map((value, i) => value - expected[i]));
+  assert.ok(error <= bound * Math.hypot(...expected), `${values} is not ${expected}`);
+}
+
+async function collect(run: AsyncGenerator<StepMetrics[]>, into: StepMetrics[]) {
+  for await (const metrics of run) into.push(...metrics);
+}
+
+Deno.test("prepare() trains a regression as a float64 loop of AdamW does", async () => {
+  const device = await openDevice();
+  const { task, open, example } = regression();
+  const trainer = await prepare(device, task, example);
+  const metrics: StepMetrics[] = [];
+  await collect(trainer.run(), metrics);
+
+  const expected = reference(STEPS);
+  assert.ok(expected.metrics.some(({ gradNorm }) => gradNorm > CLIP));
+  assert.ok(expected.metrics.some(({ gradNorm }) => gradNorm < CLIP));
+  assert.deepEqual(metrics.map(({ step }) => step), expected.metrics.map((_, i) => i + 1));
+  assert.deepEqual(metrics.map(({ lr }) => lr), expected.metrics.map((_, i) => rate(i)));
+  near(metrics.map(({ loss }) => loss), expected.metrics.map(({ loss }) => loss), 1e-6);
+  const norms = expected.metrics.map(({ gradNorm }) => gradNorm);
+  near(metrics.map(({ gradNorm }) => gradNorm), norms, 1e-6);
+
+  const { params: [weight, bias, offset], state } = await trainer.snapshot();
+  near([...weight, ...bias], expected.p, 1e-6);
+  assert.deepEqual(offset, initial.offset);
+  near(state.flatMap((values) => [...values]), [...expected.m, ...expected.v], 1e-5);
+  assert.equal(open.count, 0);
+  device.gpu.destroy();
+});
+
+Deno.test("prepare() goes on from a saved state as if it had never stopped", async () => {
+  const device = await openDevice();
+  const { task, example } = regression();
+  const whole = await prepare(device, task, example);
+  await collect(whole.run(), []);
+  const first = await prepare(device, { ...task, steps: 5 }, example);
+  await collect(first.run(), []);
+  const { params: [weight, bias, offset], state: [mw, mb, vw, vb] } = await first.snapshot();
+  const shaped = (weight: Tensor["source"] | unknown, bias: unknown) => ({
+    weight: tensor(weight as Float32Array<ArrayBuffer>, [OUT, IN]),
+    bias: tensor(bias as Float32Array<ArrayBuffer>, [OUT]),
+  });
+  const second = await prepare(device, {
+    ...task,
+    params: { ...shaped(weight, bias), offset: tensor(offset, [OUT]) },
+    state: { exp_avg: shaped(mw, mb), exp_avg_sq: shaped(vw, vb) },
+    start: 5,
+  }, example);
+  const metrics: StepMetrics[] = [];
+  await collect(second.run(), metrics);
+  assert.deepEqual(metrics.map(({ step }) => step), [6, 7, 8, 9, 10, 11, 12]);
+  assert.deepEqual(await second.snapshot(), await whole.snapshot());
+  device.gpu.destroy();
+});
+
+Deno.test("prepare() stops at a bad step with the parameters from before it", async () => {
+  const device = await openDevice();
+  const bad = 7;
+  const { task, open, example } = regression((position) =>
+    position === ((bad - 1) * ACCUMULATE + 1) * N ? Infinity : 0
+  );
+  const trainer = await prepare(device, task, example);
+  const metrics: StepMetrics[] = [];
+  const failure = await collect(trainer.run(), metrics).then(() => undefined, (error) => error);
+  assert.ok(failure instanceof NonFiniteError, `${failure}`);
+  assert.equal(failure.step, bad);
+  assert.ok(failure.location);
+  assert.equal(metrics.length, bad - 1);
+  const { params: [weight, bias] } = await trainer.snapshot();
+  near([...weight, ...bias], reference(bad - 1).p, 1e-6);
+  assert.equal(open.count, 0);
+  device.gpu.destroy();
+});
