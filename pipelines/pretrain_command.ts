@@ -211,7 +211,6 @@ async function runToEnd(
     format: "{bar} {value}/{total}  loss {loss}  {rate} images/s  ETA {eta_formatted}",
     noTTYOutput: true,
     notTTYSchedule: 10_000,
-    hideCursor: true,
   }, cliProgress.Presets.shades_classic);
   bar.start(task.steps, task.start, { loss: "–", rate: "–" });
   try {

@@ -300,7 +300,7 @@ function place(
   const inPlace = groups.map(() => new Map<number, number>()); // per group: output → input
   const copies: { from: number; to: number; bytes: number; result: number }[] = [];
   const overwritable = (group: Group, value: number) =>
-    isMap(group.steps[0]) && group.inputs.filter((input) => input.value === value).length === 1 &&
+    isMap(group.steps[0]) &&
     group.inputs.some((input) =>
       input.value === value && isFull(input.shape, bytesOf(graph.values[group.outputs[0]]) / 4)
     );

@@ -71,7 +71,7 @@ Deno.test("override() changes any field and leaves the recipe as it was", () => 
   assert.deepEqual(quickstart, before);
   assert.deepEqual(changed, {
     ...before,
-    batch: { ...before.batch, micro: 4 },
+    batch: { micro: 4, effective: 4 },
     optimizer: { ...before.optimizer, blr: 1e-4, clipNorm: 0.5 },
     schedule: { ...before.schedule, steps: 3 },
     model: {
@@ -83,6 +83,8 @@ Deno.test("override() changes any field and leaves the recipe as it was", () => 
     },
     data: { ...before.data, path: "a=b", mean: [0.5] },
   });
+  const batch = { micro: 4, effective: 32 };
+  assert.deepEqual(override(changed, ["batch.effective=32", "batch.micro=4"]).batch, batch);
   assert.equal(override(changed, ["optimizer.clipNorm=null"]).optimizer.clipNorm, null);
   assert.equal(override(changed, ["data.path=null"]).data.path, null);
 });
@@ -175,11 +177,6 @@ Deno.test("validate() refuses fields that contradict each other", () => {
   refused(
     ["model.imageSize=16,32"],
     "Recipe field maskRatio = 0.75 keeps 0 of 2 tokens: use a larger model.imageSize or another ratio",
-  );
-  refused(
-    ["model.maskedConvolution=false"],
-    "Recipe field model.evaluation = visible needs block masking and masked convolutions: " +
-      "set model.evaluation=dense",
   );
   refused(
     [],

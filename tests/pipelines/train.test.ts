@@ -6,7 +6,7 @@ import { linear } from "../../src/ops/matmul.ts";
 import { mean } from "../../src/ops/reduce.ts";
 import { adamW } from "../../src/optim.ts";
 import { key, uniform } from "../../src/random.ts";
-import { type Tensor, tensor } from "../../src/tensor.ts";
+import { type HostArray, type Tensor, tensor } from "../../src/tensor.ts";
 
 const [N, IN, OUT, ACCUMULATE, STEPS] = [4, 3, 2, 2, 12];
 const SETTINGS = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.1 } as const;
@@ -62,8 +62,7 @@ function regression(spoil: (position: number) => number = () => 0) {
     start: 0,
     steps: STEPS,
   };
-  const { x, y } = batchAt(0);
-  return { task, open, example: { x: tensor(x, [N, IN]), y: tensor(y, [N, OUT]) } };
+  return { task, open };
 }
 
 /** The same in plain float64 loops; the parameters are weights, then biases. */
@@ -117,8 +116,8 @@ async function collect(run: AsyncGenerator<StepMetrics[]>, into: StepMetrics[]) 
 
 Deno.test("prepare() trains a regression as a float64 loop of AdamW does", async () => {
   const device = await openDevice();
-  const { task, open, example } = regression();
-  const trainer = await prepare(device, task, example);
+  const { task, open } = regression();
+  const trainer = await prepare(device, task);
   const metrics: StepMetrics[] = [];
   await collect(trainer.run(), metrics);
 
@@ -141,22 +140,22 @@ Deno.test("prepare() trains a regression as a float64 loop of AdamW does", async
 
 Deno.test("prepare() goes on from a saved state as if it had never stopped", async () => {
   const device = await openDevice();
-  const { task, example } = regression();
-  const whole = await prepare(device, task, example);
+  const { task } = regression();
+  const whole = await prepare(device, task);
   await collect(whole.run(), []);
-  const first = await prepare(device, { ...task, steps: 5 }, example);
+  const first = await prepare(device, { ...task, steps: 5 });
   await collect(first.run(), []);
   const { params: [weight, bias, offset], state: [mw, mb, vw, vb] } = await first.snapshot();
-  const shaped = (weight: Tensor["source"] | unknown, bias: unknown) => ({
-    weight: tensor(weight as Float32Array<ArrayBuffer>, [OUT, IN]),
-    bias: tensor(bias as Float32Array<ArrayBuffer>, [OUT]),
+  const shaped = (weight: HostArray, bias: HostArray) => ({
+    weight: tensor(weight, [OUT, IN]),
+    bias: tensor(bias, [OUT]),
   });
   const second = await prepare(device, {
     ...task,
     params: { ...shaped(weight, bias), offset: tensor(offset, [OUT]) },
     state: { exp_avg: shaped(mw, mb), exp_avg_sq: shaped(vw, vb) },
     start: 5,
-  }, example);
+  });
   const metrics: StepMetrics[] = [];
   await collect(second.run(), metrics);
   assert.deepEqual(metrics.map(({ step }) => step), [6, 7, 8, 9, 10, 11, 12]);
@@ -167,10 +166,10 @@ Deno.test("prepare() goes on from a saved state as if it had never stopped", asy
 Deno.test("prepare() stops at a bad step with the parameters from before it", async () => {
   const device = await openDevice();
   const bad = 7;
-  const { task, open, example } = regression((position) =>
+  const { task, open } = regression((position) =>
     position === ((bad - 1) * ACCUMULATE + 1) * N ? Infinity : 0
   );
-  const trainer = await prepare(device, task, example);
+  const trainer = await prepare(device, task);
   const metrics: StepMetrics[] = [];
   const failure = await collect(trainer.run(), metrics).then(() => undefined, (error) => error);
   assert.ok(failure instanceof NonFiniteError, `${failure}`);
