@@ -72,7 +72,7 @@ export {
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";
 export { prepare, type StepMetrics, type Task, type Trainer } from "./pipelines/train.ts";
 export { initialParams, pretrainStages, pretrainTask } from "./pipelines/pretrain.ts";
-export { PHOTOS, trainingImages } from "./pipelines/images.ts";
+export { photosFolder, trainingImages } from "./pipelines/images.ts";
 export { reconstruct, writePicture } from "./pipelines/reconstruction.ts";
 export { override, type Recipe, UsageError, validate } from "./pipelines/recipe.ts";
 export { findRecipe, recipes } from "./pipelines/recipes/mod.ts";

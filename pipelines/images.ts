@@ -10,8 +10,10 @@ import type { ImageSource } from "../data/source.ts";
 import type { DataSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
-/** The photos that come with the project. */
-export const PHOTOS: string = fileURLToPath(new URL("../data/photos", import.meta.url));
+/** The folder of photos that come with the project. */
+export function photosFolder(): string {
+  return fileURLToPath(new URL("../data/photos", import.meta.url));
+}
 
 /**
  * Lists the training images of a recipe.
@@ -23,7 +25,10 @@ export async function trainingImages(settings: DataSettings): Promise<ImageSourc
     return await sourceOf(settings);
   } catch (error) {
     if (!(error instanceof DataError) || settings.source === "photos") throw error;
-    throw new UsageError(error.message, { cause: error });
+    const missing = settings.source === "fashion_mnist" &&
+      error.cause instanceof Deno.errors.NotFound;
+    const advice = missing ? "; give the folder of the IDX files as --data DIR" : "";
+    throw new UsageError(error.message + advice, { cause: error });
   }
 }
 
@@ -33,7 +38,7 @@ async function sourceOf({ source, path }: DataSettings): Promise<ImageSource> {
     const { length } = await idxImages(file);
     return { kind: "idx", path: file, length };
   }
-  const { files } = await imageFolder(source === "photos" ? PHOTOS : path!);
+  const { files } = await imageFolder(source === "photos" ? photosFolder() : path!);
   return { kind: "folder", files, length: files.length };
 }
 

@@ -49,7 +49,7 @@ Options:
 
 Fields of the recipe, for example:
   batch.micro=8 batch.effective=64   Images the device holds at once; images an update
-  model.imageSize=160,224            Height and width, multiples of the stride (16)
+  model.imageSize=160,224            Height and width, multiples of the stride: the product of patchSizes
   model.patchSizes=4,2,1             Smaller tokens for small images
   model.kernelSize=7                 Depthwise kernels of 5, 7 or 9 (Table 5)
   model.maskedConvolution=false      Ablations: also model.masking=token, model.multiScaleDecoder=false
@@ -90,6 +90,11 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
   });
   const state = fresh.optimizer.init(split(fresh.params, fresh.frozen).trainable);
   const saved = resume ? await readState(out, { params: fresh.params, state }) : undefined;
+  if (saved && saved.step > fresh.steps) {
+    throw new UsageError(
+      `Cannot resume ${out} to step ${fresh.steps}: it has done ${saved.step}; raise --steps`,
+    );
+  }
   const task = {
     ...fresh,
     state,
@@ -129,7 +134,9 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
     ...(values.dense ? ["model.evaluation=dense"] : []),
   ];
   const fields = positionals.filter((word) => word.includes("="));
-  const recipe = override(base, [...options, ...fields]);
+  // A run keeps its effective batch, whatever the device holds at once.
+  const kept = values.resume ? [`batch.effective=${base.batch.effective}`] : [];
+  const recipe = override(base, [...kept, ...options, ...fields]);
   validate(recipe);
   return { recipe, out, resume: values.resume ?? false };
 }

@@ -7,6 +7,7 @@ import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoi
 import { loadSafetensors, writeSafetensors } from "../src/safetensors.ts";
 import type { Params } from "../src/optim.ts";
 import type { Recipe } from "./recipe.ts";
+import { findRecipe } from "./recipes/mod.ts";
 import type { Snapshot, StepMetrics } from "./train.ts";
 import { UsageError } from "./usage.ts";
 
@@ -86,13 +87,31 @@ export async function openRunFolder(folder: string, recipe: Recipe): Promise<voi
   }
 }
 
-/** The recipe that a run was started with. */
+/**
+ * The recipe that a run was started with.
+ *
+ * @throws {CheckpointError} If the file is damaged, or no recipe of this version.
+ */
 export async function readRecipe(folder: string): Promise<Recipe> {
   const path = `${folder}/${FILES.recipe}`;
   try {
-    return JSON.parse(await Deno.readTextFile(path));
+    const recipe = JSON.parse(await Deno.readTextFile(path));
+    const lacking = missingField(findRecipe(recipe.name), recipe);
+    if (lacking) throw new RangeError(`it has no ${lacking}`);
+    return recipe;
   } catch (cause) {
     throw new CheckpointError(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** The first field of one record that another lacks. */
+function missingField(like: object, found: object, prefix = ""): string | undefined {
+  for (const [name, value] of Object.entries(like)) {
+    const other = (found as Record<string, object | undefined>)[name];
+    if (other === undefined) return prefix + name;
+    const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
+    const lacking = isGroup && missingField(value, other ?? {}, `${prefix}${name}.`);
+    if (lacking) return lacking;
   }
 }
 

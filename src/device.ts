@@ -97,8 +97,7 @@ export function pipelineOf(
 }
 
 /** The text of a dispatch's kernel, for its elems. */
-export function sourceOf({ kernel, lanes }: Dispatch): string {
-  const { source } = kernels[kernel];
+export function sourceOf({ program: { source }, lanes }: Dispatch): string {
   return lanes === 4 ? source.replace("alias elem = f32;", "alias elem = vec4f;") : source;
 }
 

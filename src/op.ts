@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ConstantOf, KernelName } from "../kernels/mod.ts";
+import { type ConstantOf, type Kernel, type KernelName, kernels } from "../kernels/mod.ts";
 import { type Application, type Aval, node, type Tensor } from "./tensor.ts";
 
 /** What a lowering may know of the adapter it is for. */
@@ -16,7 +16,9 @@ export interface Target {
 
 /** One launch of a kernel. */
 export interface Dispatch {
-  readonly kernel: KernelName;
+  /** Name of the kernel, for labels. */
+  readonly kernel: string;
+  readonly program: Kernel;
   readonly constants: Readonly<Record<string, number | boolean>>;
   /** One entry a binding: positions in the list of inputs, then outputs. */
   readonly operands: readonly number[];
@@ -82,7 +84,7 @@ export function dispatch<K extends KernelName>(
   workgroups: readonly [number, number, number],
   lanes: 1 | 4 = 1,
 ): Dispatch {
-  return { kernel, constants, operands, workgroups, lanes };
+  return { kernel, program: kernels[kernel], constants, operands, workgroups, lanes };
 }
 
 /** Workgroups for `count` invocations in workgroups of 64; the grid turns 2-D past 65535. */

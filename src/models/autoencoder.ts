@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { initializer } from "../init.ts";
 import type { Key } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import { type AutoencoderSettings, decode, type MaskedImages, patchLoss } from "./decoder.ts";
@@ -56,14 +57,14 @@ export function autoencoder(settings: McmaeSettings | MaeSettings): Autoencoder<
     return {
       ...shared,
       masked: GH * GW,
-      init: (key: Key) => initMae(settings, key) as never,
+      init: (key: Key) => initMae(settings, initializer(key)) as never,
       encode: (params: MaeParams, batch) => encodeMae(params, settings, batch),
     };
   }
   return {
     ...shared,
     masked: maskedTokens(settings),
-    init: (key: Key) => initMcmae(settings, key) as never,
+    init: (key: Key) => initMcmae(settings, initializer(key)) as never,
     encode: (params: McmaeParams, batch) => encode(params, settings, batch).latent,
   };
 }

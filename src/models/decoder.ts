@@ -102,7 +102,7 @@ export function decode(
   { keep, restore, removed }: Omit<MaskedImages, "images">,
 ): Tensor {
   const embedded = affine(latent, params.decoder_embed);
-  const [n, tokens, width] = embedded.shape;
+  const [n, tokens] = embedded.shape;
   const cls = tokens - keep.shape[1];
   const visible = cls === 0 ? embedded : slice(embedded, 1, 1, tokens);
   const [, L] = restore.shape;

@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { type Affine, initializer, initNorm, initProjection } from "../init.ts";
+import { type Affine, type Initializer, initNorm, initProjection } from "../init.ts";
 import { gather } from "../ops/gather.ts";
 import { add, broadcastTo } from "../ops/map.ts";
 import { concat, reshape, slice } from "../ops/shape.ts";
-import type { Key } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import {
   type AutoencoderSettings,
@@ -44,8 +43,7 @@ export type MaeParams = DecoderParams & {
 };
 
 /** Draws parameters as the published code does. */
-export function initMae(settings: MaeSettings, key: Key): MaeParams {
-  const draw = initializer(key);
+export function initMae(settings: MaeSettings, draw: Initializer): MaeParams {
   const { embedDim, patchSize, depth, mlpRatio, decoderDim } = settings;
   return {
     cls_token: draw.normal([1, 1, embedDim], 0.02),

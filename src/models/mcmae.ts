@@ -9,7 +9,6 @@ import {
   type Affine,
   initConvolution,
   type Initializer,
-  initializer,
   initLinear,
   initNorm,
   initProjection,
@@ -19,7 +18,6 @@ import { gather } from "../ops/gather.ts";
 import { add, broadcastTo, gelu, minimum, mul, sub } from "../ops/map.ts";
 import { sum } from "../ops/reduce.ts";
 import { reshape } from "../ops/shape.ts";
-import type { Key } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import {
   type AutoencoderSettings,
@@ -121,8 +119,7 @@ export function maskedTokens(settings: McmaeSettings): number {
 }
 
 /** Draws parameters as the published code does: Xavier for linear layers, PyTorch's own for convolutions. */
-export function initMcmae(settings: McmaeSettings, key: Key): McmaeParams {
-  const draw = initializer(key);
+export function initMcmae(settings: McmaeSettings, draw: Initializer): McmaeParams {
   const { embedDims: [C1, C2, C3], patchSizes: [p1, p2, p3], depths, mlpRatios } = settings;
   const stride = strideOf(settings);
   const block = (width: number, ratio: number) =>

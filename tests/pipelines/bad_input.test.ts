@@ -43,7 +43,8 @@ Deno.test("pretrain refuses a folder that is missing, empty or a file", async ()
     fails(
       ["fashion_mnist", "--data", "empty", "--out", never],
       2,
-      "Cannot read empty/train-images-idx3-ubyte.gz: no such file",
+      "Cannot read empty/train-images-idx3-ubyte.gz: no such file; " +
+        "give the folder of the IDX files as --data DIR",
     ),
     fails(
       ["mcmae_base", "--out", never],
@@ -155,7 +156,7 @@ Deno.test("pretrain refuses an --out that holds a run or is no folder", async ()
   assert.equal(await Deno.readTextFile(`${picture}/reconstruction.png`), "mine");
 });
 
-Deno.test("pretrain --resume refuses where there is no run, or one of another recipe", async () => {
+Deno.test("pretrain --resume refuses where there is no run, another recipe or nothing to do", async () => {
   const out = await copyOfRun("of_quickstart");
   await Promise.all([
     fails(["--resume"], 2, "Cannot resume runs/quickstart: it holds no run"),
@@ -164,6 +165,11 @@ Deno.test("pretrain --resume refuses where there is no run, or one of another re
       ["mae_base", "--resume", "--out", out],
       2,
       `Cannot resume ${out} as mae_base: it is a run of quickstart`,
+    ),
+    fails(
+      ["--resume", "--out", out, "--steps", "1"],
+      2,
+      `Cannot resume ${out} to step 1: it has done 2; raise --steps`,
     ),
   ]);
   assert.ok(!await exists(never));
@@ -224,6 +230,11 @@ Deno.test("pretrain --resume refuses files that are damaged or of another model"
       "lost_state",
       (out) => Deno.remove(`${out}/state.safetensors`),
       /^Cannot resume .*lost_state: it has no state\.safetensors$/,
+    ),
+    spoilt(
+      "other_recipe",
+      (out) => Deno.writeTextFile(`${out}/recipe.json`, '{"name": "quickstart", "source": "?"}'),
+      /^Cannot read .*other_recipe\/recipe\.json: it has no \w+$/,
     ),
     spoilt(
       "torn_recipe",

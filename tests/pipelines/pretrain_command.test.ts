@@ -145,12 +145,16 @@ Deno.test("three steps and --resume equal six steps, bit for bit", async () => {
   assert.deepEqual(await timeless(`${scratch}/halves`), await timeless(reference));
 });
 
-Deno.test("batch.effective accumulates micro-batches to the same step", async () => {
+Deno.test("batch.effective accumulates micro-batches to the same step, and --resume keeps it", async () => {
   await makeReference();
   await runTo("micro", ["--steps", "3", "batch.micro=2", "batch.effective=4"]);
   const [losses, expected] = [await lossesOf(`${scratch}/micro`), await lossesOf(reference)];
   near(losses.slice(0, 1), expected.slice(0, 1), 1e-6);
   near(losses, expected.slice(0, 3), 1e-5);
+
+  const { out } = await succeeds(["--resume", "--out", "micro", "--steps", "5", "batch.micro=4"]);
+  assert.match(out, /^batch +4 effective = 4 × 1 micro-batch$/m);
+  near(await lossesOf(`${scratch}/micro`), expected.slice(0, 5), 1e-5);
 });
 
 Deno.test("--dense computes the same losses", async () => {

@@ -3,7 +3,20 @@ import { nearest, override, type Recipe, UsageError, validate } from "../../pipe
 import { findRecipe, recipes } from "../../pipelines/recipes/mod.ts";
 import { editDistance } from "../../pipelines/usage.ts";
 
-const quickstart = findRecipe("quickstart");
+// Pinned, so that the recipe may change.
+const quickstart = override(findRecipe("quickstart"), [
+  "model.imageSize=96,96",
+  "model.patchSizes=4,2,2",
+  "model.embedDims=32,64,128",
+  "model.depths=1,1,4",
+  "model.mlpRatios=4,4,4",
+  "model.heads=4",
+  "model.decoderDim=96",
+  "model.decoderHeads=4",
+  "batch.micro=16",
+  "schedule.epochs=30",
+  "schedule.warmupEpochs=3",
+]);
 const base = findRecipe("mcmae_base");
 
 function assertUsage(action: () => unknown, message: string) {

@@ -17,6 +17,9 @@ export const TINY = [
   "model.decoderHeads=2",
   "batch.micro=4",
   "data.workers=1",
+  "optimizer.blr=2.4e-2",
+  "schedule.epochs=30",
+  "schedule.warmupEpochs=3",
 ];
 
 /** A folder for the files of one test module, outside of the repository. */

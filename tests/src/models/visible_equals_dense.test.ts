@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type Mask, randomMask } from "../../../data/mask.ts";
 import { grad } from "../../../src/grad.ts";
 import { decode, type MaskedImages, patchLoss } from "../../../src/models/decoder.ts";
+import { initializer } from "../../../src/init.ts";
 import { encode, initMcmae, type McmaeSettings, strideOf } from "../../../src/models/mcmae.ts";
 import { compile, readAll } from "../../../src/plan/plan.ts";
 import { fold, key, split } from "../../../src/random.ts";
@@ -76,7 +77,7 @@ async function outcome(
   gradients = true,
 ): Promise<Values> {
   const device = await withoutBroadcast(); // its products compile ten times faster
-  const args = { params: initMcmae(settings, fold(key(0), 1)), batch: { ...batch } };
+  const args = { params: initMcmae(settings, initializer(fold(key(0), 1))), batch: { ...batch } };
   const plan = await compile(device, ({ params, batch }) => {
     const encoded = encode(params, settings, batch);
     const predicted = decode(params, settings, encoded.latent, batch);
