@@ -36,7 +36,9 @@ export { inStage, type Op } from "./src/op.ts";
 
 // Devices and plans
 export { type Device, DeviceError, openDevice } from "./src/device.ts";
-export * from "./src/plan/plan.ts";
+export { compile, type CompileOptions, type Plan } from "./src/plan/plan.ts";
+export type { Location, Timing } from "./src/plan/launch.ts";
+export * from "./src/plan/read.ts";
 
 // Models and their parameters
 export { type Autoencoder, autoencoder } from "./src/models/autoencoder.ts";

@@ -2,7 +2,8 @@
 import { type Device, DeviceError, openDevice } from "../src/device.ts";
 import { mul } from "../src/ops/map.ts";
 import { matmul } from "../src/ops/matmul.ts";
-import { compile, read, upload } from "../src/plan/plan.ts";
+import { compile } from "../src/plan/plan.ts";
+import { read, upload } from "../src/plan/read.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
 import { relativeError } from "./parity/check.ts";
 import { makeProbes, type Probe, random } from "./probes.ts";

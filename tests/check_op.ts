@@ -8,7 +8,8 @@ import { type Device, openDevice } from "../src/device.ts";
 import { grad } from "../src/grad.ts";
 import { mul } from "../src/ops/map.ts";
 import { sum } from "../src/ops/reduce.ts";
-import { compile, readAll } from "../src/plan/plan.ts";
+import { compile } from "../src/plan/plan.ts";
+import { readAll } from "../src/plan/read.ts";
 import { fold, key, normal, permutation } from "../src/random.ts";
 import { type Shape, sizeOf, stridesOf, type Tensor, tensor } from "../src/tensor.ts";
 

@@ -1,6 +1,7 @@
 /** Golden steps of AdamW on recorded gradients. */
 import { adamW, type AdamWState, type Params } from "../../src/optim.ts";
-import { compile, readAll, upload } from "../../src/plan/plan.ts";
+import { compile } from "../../src/plan/plan.ts";
+import { readAll, upload } from "../../src/plan/read.ts";
 import type { Safetensors } from "../../src/safetensors.ts";
 import { type WarmupCosine, warmupCosine } from "../../src/schedule.ts";
 import { scalar, type Tensor } from "../../src/tensor.ts";

@@ -1,7 +1,8 @@
 /** What golden files hold: settings in the metadata, inputs and parameters as tensors. */
 import type { Device } from "../../src/device.ts";
 import type { Params } from "../../src/optim.ts";
-import { compile, readAll } from "../../src/plan/plan.ts";
+import { compile } from "../../src/plan/plan.ts";
+import { readAll } from "../../src/plan/read.ts";
 import type { Safetensor, Safetensors } from "../../src/safetensors.ts";
 import { type HostArray, type Tensor, tensor } from "../../src/tensor.ts";
 import { entries, fromEntries } from "../../src/tree.ts";

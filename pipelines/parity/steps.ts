@@ -3,7 +3,7 @@ import { autoencoder } from "../../src/models/autoencoder.ts";
 import { FROZEN } from "../../src/models/decoder.ts";
 import type { McmaeParams } from "../../src/models/mcmae.ts";
 import { adamW, type Params } from "../../src/optim.ts";
-import { readAll } from "../../src/plan/plan.ts";
+import { readAll } from "../../src/plan/read.ts";
 import { warmupCosine } from "../../src/schedule.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { entries } from "../../src/tree.ts";

@@ -14,8 +14,8 @@ export const quickstart: Recipe = {
   source: "MCMAE-B, shrunk until it trains on two CPU cores",
   model: {
     ...mcmae,
-    imageSize: [96, 96],
-    patchSizes: [4, 2, 1], // a stride of 8: 12 × 12 tokens, 36 of them visible
+    imageSize: [80, 80],
+    patchSizes: [4, 2, 1], // a stride of 8: 10 × 10 tokens, 25 of them visible
     embedDims: [64, 64, 128], // multiples of 64 suit the matmul kernels
     depths: [1, 1, 4],
     mlpRatios: [4, 4, 4],

@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { createBuffer, type Device, pipelineOf, readBuffers, sourceOf } from "../device.ts";
-import { workgroups } from "../op.ts";
-import { bytesOf, type HostArray, node, sameShape, type Tensor } from "../tensor.ts";
+import { createBuffer, type Device, readBuffers } from "../device.ts";
+import { bytesOf, node, sameShape, type Tensor } from "../tensor.ts";
 import { entries, map, type Tree } from "../tree.ts";
-import { fuse, type Group, isMap } from "./fuse.ts";
-import { isFull, mapKernel } from "./map.ts";
-import { assignSlots } from "./memory.ts";
-import { type Graph, trace, type Value } from "./trace.ts";
+import { fuse } from "./fuse.ts";
+import { type Launch, launchesOf, type Location, time, type Timing } from "./launch.ts";
+import { checkLimits, place } from "./place.ts";
+import { trace, type Value } from "./trace.ts";
 
 /** A compiled function. */
 export interface Plan<Args, Results> {
@@ -38,30 +37,11 @@ export interface Plan<Args, Results> {
   destroy(): void;
 }
 
-export interface Location {
-  readonly op: string;
-  readonly stage?: string;
-  readonly shape: readonly number[];
-}
-
-export interface Timing extends Location {
-  readonly milliseconds: number;
-}
-
 export interface CompileOptions {
   /** Arguments, by path or its beginning, whose buffers the results at the same paths take over. */
   readonly donate?: readonly string[];
   /** False leaves elementwise steps alone. */
   readonly fuse?: boolean;
-}
-
-/** A launch with its buffers. */
-interface Launch extends Location {
-  readonly pipeline: GPUComputePipeline;
-  readonly values: readonly number[];
-  readonly workgroups: readonly [number, number, number];
-  readonly outputs: readonly number[]; // values complete after this launch
-  bindGroup?: GPUBindGroup;
 }
 
 /**
@@ -94,7 +74,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
   const returned = fn(map<Tensor, Tensor, Args>(args, () => holes[next++]));
   const wanted = entries<Tensor>(returned);
   const graph = trace([...wanted.map(([, leaf]) => leaf)]);
-  checkLimits(device, graph);
+  checkLimits(device, graph, given.map(([path]) => path));
   const groups = fuse(graph, gpu.limits.maxStorageBuffersPerShaderStage, fusing);
 
   // Buffers: given ones, then results, then slots.
@@ -273,247 +253,4 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
       launches.map(({ op, stage, shape }, i) => `${i} ${stage ?? "-"} ${op} [${shape}]`).join("\n"),
     destroy: () => own.forEach((buffer) => buffer.destroy()),
   };
-}
-
-/** Where results and values between go; fills `buffers`. */
-function place(
-  device: Device,
-  graph: Graph,
-  groups: readonly Group[],
-  buffers: (GPUBuffer | undefined)[],
-  allocate: (value: Value, label: string) => GPUBuffer,
-  { results, valueOfArgument, bound }: {
-    results: readonly { value: number; argument: number }[];
-    valueOfArgument: ReadonlyMap<number, number>;
-    bound: readonly GPUBuffer[];
-  },
-) {
-  const first = new Map<number, number>();
-  const last = new Map<number, number>();
-  groups.forEach((group, i) => {
-    for (const { value } of group.inputs) last.set(value, i);
-    for (const value of group.outputs) {
-      first.set(value, i);
-      if (!last.has(value)) last.set(value, i);
-    }
-  });
-  const inPlace = groups.map(() => new Map<number, number>()); // per group: output → input
-  const copies: { from: number; to: number; bytes: number; result: number }[] = [];
-  const overwritable = (group: Group, value: number) =>
-    isMap(group.steps[0]) &&
-    group.inputs.some((input) =>
-      input.value === value && isFull(input.shape, bytesOf(graph.values[group.outputs[0]]) / 4)
-    );
-
-  // Arguments asked for as results: copied before a step overwrites them or the next run rebinds them.
-  const kept = new Map<number, GPUBuffer>();
-  results.forEach(({ value, argument }, result) => {
-    const donor = valueOfArgument.get(argument);
-    if (graph.values[value].source?.kind === "argument" && donor !== value && !kept.has(value)) {
-      kept.set(value, allocate(graph.values[value], "result"));
-    }
-    if (argument >= 0 && donor !== value) {
-      const made = first.get(value);
-      const free = donor === undefined || (last.get(donor) ?? -1) < (made ?? -1);
-      const over = donor !== undefined && last.get(donor) === made && made !== undefined &&
-        overwritable(groups[made], donor);
-      if (made !== undefined && buffers[value] === undefined && (free || over)) {
-        buffers[value] = bound[argument];
-        if (!free) inPlace[made].set(value, donor!);
-      } else {copies.push({
-          from: value,
-          to: argument,
-          bytes: bytesOf(graph.values[value]),
-          result,
-        });}
-    }
-    buffers[value] ??= allocate(graph.values[value], "result");
-  });
-
-  const free = graph.values.keys().toArray().filter((value) =>
-    buffers[value] === undefined && first.has(value)
-  );
-  const position = new Map(free.map((value, i) => [value, i]));
-  const { slotOf, slots, inPlace: taken } = assignSlots(free.map((value) => {
-    const group = groups[first.get(value)!];
-    return {
-      bytes: bytesOf(graph.values[value]),
-      first: first.get(value)!,
-      last: last.get(value)!,
-      over: group.inputs.filter((input) => overwritable(group, input.value))
-        .map((input) => position.get(input.value)).filter((i) => i !== undefined),
-    };
-  }));
-  for (const [output, input] of taken) {
-    inPlace[first.get(free[output])!].set(free[output], free[input]);
-  }
-  const mine = takeSlots(device, slots);
-  free.forEach((value, i) => buffers[value] = mine[slotOf[i]]);
-  return { inPlace, copies, kept };
-}
-
-/** A buffer for each slot, from the device's pool where one fits. */
-function takeSlots(device: Device, slots: readonly number[]): GPUBuffer[] {
-  const pool = new Set(device.scratch);
-  const order = slots.keys().toArray().sort((a, b) => slots[b] - slots[a]);
-  const taken: GPUBuffer[] = [];
-  for (const slot of order) {
-    let best: GPUBuffer | undefined;
-    for (const buffer of pool) {
-      const fits = buffer.size >= slots[slot] && buffer.size < 2 * slots[slot] + 4096;
-      if (fits && (!best || buffer.size < best.size)) best = buffer;
-    }
-    if (best) pool.delete(best);
-    else device.scratch.push(best = createBuffer(device, slots[slot], "slot"));
-    taken[slot] = best;
-  }
-  return taken;
-}
-
-/** Pipelines and operands of a group. */
-function launchesOf(
-  device: Device,
-  graph: Graph,
-  group: Group,
-  inPlace: ReadonlyMap<number, number>,
-): Launch[] {
-  const { op, stage, inputs, outputs } = group.steps.at(-1)!;
-  const { lowering } = op;
-  if (lowering.kind === "map") {
-    const kernel = mapKernel(group, inPlace);
-    return [{
-      op: group.steps.map((step) => step.op.name).join("+"),
-      stage,
-      shape: op.outputs[0].shape,
-      pipeline: pipelineOf(device, kernel.source, { size: kernel.size }, "map"),
-      values: kernel.bindings.map(({ value }) => value),
-      workgroups: workgroups(kernel.size),
-      outputs: group.outputs,
-    }];
-  }
-  if (lowering.kind === "view") return [];
-  const operands = [...inputs.map(({ value }) => value), ...outputs];
-  const dispatches = lowering.dispatches(device.target);
-  return dispatches.map((dispatch, i) => ({
-    op: op.name,
-    stage,
-    shape: op.outputs[0].shape,
-    pipeline: pipelineOf(device, sourceOf(dispatch), dispatch.constants, dispatch.kernel),
-    values: dispatch.operands.map((operand) => operands[operand]),
-    workgroups: dispatch.workgroups,
-    outputs: i === dispatches.length - 1
-      ? outputs.filter((value) => graph.values[value].dtype === "f32")
-      : [],
-  }));
-}
-
-/** Refuses what the adapter cannot bind or launch, before anything is allocated. */
-function checkLimits({ gpu, name, target }: Device, { values, steps }: Graph): void {
-  const limit = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
-  const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  const refuse = (what: string, shape: readonly number[], stage = "(none)", why: string) => {
-    throw new RangeError(
-      `Use a smaller batch.micro: ${what} [${shape}] in stage ${stage} takes ${why}`,
-    );
-  };
-  for (const value of values) {
-    if (bytesOf(value) <= limit) continue;
-    const why = `${mebibytes(bytesOf(value))}, and ${name} binds at most ${mebibytes(limit)}`;
-    refuse(value.name, value.shape, value.stage, why);
-  }
-  const most = gpu.limits.maxComputeWorkgroupsPerDimension;
-  for (const { op, stage } of steps) {
-    if (op.lowering.kind !== "kernel") continue;
-    const counts = op.lowering.dispatches(target).flatMap(({ workgroups }) => workgroups);
-    if (counts.every((count) => count <= most)) continue;
-    const why = `${Math.max(...counts)} workgroups along an axis, and ${name} launches ${most}`;
-    refuse(op.name, op.outputs[0].shape, stage, why);
-  }
-}
-
-/** Times every launch in a pass of its own. */
-async function time(
-  { gpu, features }: Device,
-  launches: readonly Launch[],
-  step: (pass: GPUComputePassEncoder, launch: Launch) => void,
-  begin: (encoder: GPUCommandEncoder) => void,
-  finish: (encoder: GPUCommandEncoder) => void,
-): Promise<Timing[]> {
-  if (!features.has("timestamp-query")) return [];
-  const timings: Timing[] = [];
-  const batch = 1024; // a query set holds at most 4096 timestamps
-  for (let start = 0; start < launches.length; start += batch) {
-    const part = launches.slice(start, start + batch);
-    const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * part.length });
-    const bytes = 16 * part.length;
-    const [usage, copy] = [
-      GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
-      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-    ]
-      .map((usage) => gpu.createBuffer({ size: bytes, usage }));
-    const encoder = gpu.createCommandEncoder();
-    if (start === 0) begin(encoder);
-    part.forEach((launch, i) => {
-      const pass = encoder.beginComputePass({
-        timestampWrites: {
-          querySet,
-          beginningOfPassWriteIndex: 2 * i,
-          endOfPassWriteIndex: 2 * i + 1,
-        },
-      });
-      step(pass, launch);
-      pass.end();
-    });
-    encoder.resolveQuerySet(querySet, 0, 2 * part.length, usage, 0);
-    encoder.copyBufferToBuffer(usage, 0, copy, 0, bytes);
-    if (start + batch >= launches.length) finish(encoder);
-    else gpu.queue.submit([encoder.finish()]);
-    await copy.mapAsync(GPUMapMode.READ);
-    const stamps = new BigUint64Array(copy.getMappedRange().slice(0));
-    part.forEach(({ op, stage, shape }, i) =>
-      timings.push({
-        op,
-        stage,
-        shape,
-        milliseconds: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6,
-      })
-    );
-  }
-  return timings;
-}
-
-/**
- * Computes a tensor's values and copies them to the host, planning just the graph beneath it.
- *
- * @returns Values in row-major order.
- */
-export async function read(device: Device, x: Tensor): Promise<HostArray> {
-  return (await readAll(device, [x]))[0];
-}
-
-/** Reads several tensors in one wait. */
-export async function readAll(device: Device, tensors: readonly Tensor[]): Promise<HostArray[]> {
-  const plan = tensors.every((x) => x.source.kind === "device")
-    ? undefined
-    : await compile(device, () => [...tensors] as Tree<Tensor>, []);
-  const results = (plan?.run([]) ?? tensors) as readonly Tensor[];
-  const bytes = await readBuffers(
-    device,
-    results.map((x) => ({
-      buffer: (x.source as { buffer: GPUBuffer }).buffer,
-      bytes: bytesOf(x),
-    })),
-  );
-  plan?.destroy();
-  return bytes.map((data, i) =>
-    tensors[i].dtype === "u32" ? new Uint32Array(data) : new Float32Array(data)
-  );
-}
-
-/** A tensor's values in device memory, to be kept there: parameters, optimizer state. */
-export function upload(device: Device, x: Tensor): Tensor {
-  if (x.source.kind !== "host") throw new TypeError(`Cannot upload a ${x.source.kind} tensor`);
-  const buffer = createBuffer(device, bytesOf(x), "tensor");
-  device.gpu.queue.writeBuffer(buffer, 0, x.source.data as Float32Array<ArrayBuffer>);
-  return node(x, { kind: "device", buffer });
 }

@@ -5,7 +5,8 @@ import { add, exp, isFinite, mul, square, sub } from "../../src/ops/map.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { sum } from "../../src/ops/reduce.ts";
 import { reshape, slice } from "../../src/ops/shape.ts";
-import { compile, readAll } from "../../src/plan/plan.ts";
+import { compile } from "../../src/plan/plan.ts";
+import { readAll } from "../../src/plan/read.ts";
 import { type Tensor, tensor, zeros } from "../../src/tensor.ts";
 import { sharedDevice } from "../check_op.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { attention, softmax } from "../../../src/ops/attention.ts";
-import { read } from "../../../src/plan/plan.ts";
+import { read } from "../../../src/plan/read.ts";
 import { tensor, zeros } from "../../../src/tensor.ts";
 import { at, checkOp, close, fill, gpuLike, sharedDevice, type Values } from "../../check_op.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dropPath } from "../../../src/ops/drop_path.ts";
 import { grad } from "../../../src/grad.ts";
 import { sum } from "../../../src/ops/reduce.ts";
-import { readAll } from "../../../src/plan/plan.ts";
+import { readAll } from "../../../src/plan/read.ts";
 import { tensor } from "../../../src/tensor.ts";
 import { sharedDevice } from "../../check_op.ts";
 

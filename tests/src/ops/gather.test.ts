@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { gather } from "../../../src/ops/gather.ts";
-import { read } from "../../../src/plan/plan.ts";
+import { read } from "../../../src/plan/read.ts";
 import { tensor, zeros } from "../../../src/tensor.ts";
 import { checkOp, fill, sharedDevice, type Values } from "../../check_op.ts";
 

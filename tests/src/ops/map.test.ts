@@ -19,7 +19,7 @@ import {
 } from "../../../src/ops/map.ts";
 import { grad } from "../../../src/grad.ts";
 import { sum } from "../../../src/ops/reduce.ts";
-import { read, readAll } from "../../../src/plan/plan.ts";
+import { read, readAll } from "../../../src/plan/read.ts";
 import { type Shape, tensor, zeros } from "../../../src/tensor.ts";
 import {
   checkOp,

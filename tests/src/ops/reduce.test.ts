@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mean, sum, sumTo } from "../../../src/ops/reduce.ts";
-import { read } from "../../../src/plan/plan.ts";
+import { read } from "../../../src/plan/read.ts";
 import { type Shape, sizeOf, stridesOf, tensor, zeros } from "../../../src/tensor.ts";
 import { checkOp, close, sharedDevice, type Values } from "../../check_op.ts";
 

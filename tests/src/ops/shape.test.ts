@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { concat, permute, reshape, slice } from "../../../src/ops/shape.ts";
-import { compile, read } from "../../../src/plan/plan.ts";
+import { compile } from "../../../src/plan/plan.ts";
+import { read } from "../../../src/plan/read.ts";
 import { type Shape, tensor, zeros } from "../../../src/tensor.ts";
 import { at, checkOp, fill, sharedDevice, type Values } from "../../check_op.ts";
 

@@ -3,7 +3,8 @@ import { add, mul } from "../../../src/ops/map.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { sum } from "../../../src/ops/reduce.ts";
 import { reshape } from "../../../src/ops/shape.ts";
-import { compile, readAll, upload } from "../../../src/plan/plan.ts";
+import { compile } from "../../../src/plan/plan.ts";
+import { readAll, upload } from "../../../src/plan/read.ts";
 import { type Tensor, tensor } from "../../../src/tensor.ts";
 import { sharedDevice } from "../../check_op.ts";
 

@@ -12,7 +12,8 @@ import {
 import { sum } from "../../../src/ops/reduce.ts";
 import { reshape } from "../../../src/ops/shape.ts";
 import { fuse } from "../../../src/plan/fuse.ts";
-import { compile, readAll } from "../../../src/plan/plan.ts";
+import { compile } from "../../../src/plan/plan.ts";
+import { readAll } from "../../../src/plan/read.ts";
 import { trace } from "../../../src/plan/trace.ts";
 import { fold, key, uniform } from "../../../src/random.ts";
 import { type Shape, type Tensor, tensor } from "../../../src/tensor.ts";

@@ -7,7 +7,8 @@ import { layerNorm } from "../../../src/ops/layer_norm.ts";
 import { linear, matmul } from "../../../src/ops/matmul.ts";
 import { mean, sum } from "../../../src/ops/reduce.ts";
 import { permute, reshape } from "../../../src/ops/shape.ts";
-import { compile, read, readAll, upload } from "../../../src/plan/plan.ts";
+import { compile } from "../../../src/plan/plan.ts";
+import { read, readAll, upload } from "../../../src/plan/read.ts";
 import { type Tensor, tensor, zeros } from "../../../src/tensor.ts";
 import { random, sameBits, sharedDevice, toTensor } from "../../check_op.ts";
 
