@@ -112,7 +112,7 @@ export interface Trainer<P extends Params> {
 
 /** Steps whose metrics may wait to be read, and milliseconds that they may wait. */
 const RING = 8;
-const PATIENCE = 500;
+const PATIENCE = 2000;
 
 /**
  * Compiles a task's plans and uploads its parameters.

@@ -30,6 +30,6 @@ export const quickstart: Recipe = {
     ...pretraining.optimizer,
     blr: 2.4e-2, // 1.5e-3 at 16: few updates, so a far higher rate than the paper's
   },
-  schedule: { epochs: 40, warmupEpochs: 3, steps: null }, // 128 photos: 8 updates an epoch
+  schedule: { epochs: 36, warmupEpochs: 3, steps: null }, // 128 photos: 8 updates an epoch
   checkpoint: { every: 100 },
 };
