@@ -167,6 +167,7 @@ export function pretrainTask(
     accumulate: batch.effective / batch.micro,
     rate: (step) => warmupCosine(cosine, step * batch.effective / source.length),
     start: 0,
+    every: recipe.checkpoint.every,
     steps: totalSteps(recipe, source.length),
   };
 }

@@ -227,12 +227,9 @@ async function runToEnd(
       if (!latest) continue;
       bar.update(latest.step, {
         loss: latest.loss.toFixed(4),
-        rate: latest.imagesPerSecond.toFixed(1),
+        rate: speed(latest.imagesPerSecond),
       });
-      const saved = metrics[0].step - 1;
-      const { every } = recipe.checkpoint;
-      const due = Math.floor(latest.step / every) > Math.floor(saved / every);
-      if (due || latest.step === task.steps) {
+      if (latest.step % recipe.checkpoint.every === 0 || latest.step === task.steps) {
         await writeState(out, latest.step, task.params, task.state!, await trainer.snapshot());
       }
     }
@@ -240,6 +237,11 @@ async function runToEnd(
     bar.stop();
   }
   return log.losses;
+}
+
+/** Three digits, whether a model does 300 images a second or one in ten. */
+function speed(imagesPerSecond: number): string {
+  return imagesPerSecond >= 100 ? imagesPerSecond.toFixed(0) : imagesPerSecond.toPrecision(3);
 }
 
 /** Says what came of it. */

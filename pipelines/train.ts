@@ -41,6 +41,8 @@ export interface Task<P extends Params, Batch extends Params> {
   /** Steps done already, and steps to reach. */
   readonly start: number;
   readonly steps: number;
+  /** A group of metrics ends after every so many steps, so that a snapshot can be of that step. */
+  readonly every?: number;
 }
 
 /** What is known of a finished step. */
@@ -203,8 +205,9 @@ export async function prepare<P extends Params, Batch extends Params>(
           const lr = task.rate(step - 1);
           const { metrics } = update.run({ ...initial, hyper: optimizer.hyper(step, lr) });
           copies.push(metrics as Tensor, { step, lr });
+          const due = step === task.steps || task.every !== undefined && step % task.every === 0;
           const waited = performance.now() - since;
-          if (copies.pending < RING && waited < PATIENCE && step < task.steps) continue;
+          if (!due && copies.pending < RING && waited < PATIENCE) continue;
           const done = await copies.flush();
           const elapsed = (performance.now() - since) / 1000;
           since = performance.now();

@@ -194,8 +194,8 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     }
     gpu.queue.submit([encoder.finish()]);
   };
-  const step = (pass: GPUComputePassEncoder, launch: Launch) => {
-    pass.setPipeline(launch.pipeline);
+  const step = (pass: GPUComputePassEncoder, launch: Launch, before?: Launch) => {
+    if (launch.pipeline !== before?.pipeline) pass.setPipeline(launch.pipeline);
     pass.setBindGroup(0, bind(launch));
     pass.dispatchWorkgroups(...launch.workgroups);
   };
@@ -217,7 +217,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
       const encoder = gpu.createCommandEncoder();
       start(encoder);
       const pass = encoder.beginComputePass();
-      for (const launch of launches) step(pass, launch);
+      launches.forEach((launch, i) => step(pass, launch, launches[i - 1]));
       pass.end();
       finish(encoder);
       return results;
