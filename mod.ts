@@ -6,11 +6,13 @@
  *
  * @example
  * ```ts
+ * import assert from "node:assert/strict";
  * import { compile, grad, openDevice, read, square, sum, tensor } from "@mcmae/mcmae";
  *
  * const device = await openDevice();
  * const plan = await compile(device, ({ x }) => grad(sum(square(x)), { x }), { x: tensor([1, 2]) });
- * console.log(await read(device, plan.run({ x: tensor([3, 4]) }).x)); // 6, 8
+ * const { x } = plan.run({ x: tensor([3, 4]) });
+ * assert.deepEqual([...await read(device, x)], [6, 8]);
  * ```
  *
  * @module

@@ -3,7 +3,6 @@
  *
  *     deno run -A examples/custom_model.ts
  */
-// Elsewhere: from "jsr:@mcmae/mcmae"
 import {
   adamW,
   add,
@@ -26,7 +25,7 @@ import {
   type Tensor,
   tensor,
   trainingImages,
-} from "../mod.ts";
+} from "@mcmae/mcmae";
 
 type Params = { encoder: Affine; mix: Affine; decoder: Affine };
 type Batch = { images: Tensor };

@@ -120,6 +120,26 @@ const PATIENCE = 2000;
  * Compiles a task's plans and uploads its parameters.
  *
  * @throws {RangeError} If a tensor exceeds the adapter's limits; names it and its stage.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { adamW, mean, openDevice, prepare, square, sub, tensor, type Tensor } from "@mcmae/mcmae";
+ *
+ * const trainer = await prepare(await openDevice(), {
+ *   params: { w: tensor([0, 0]) },
+ *   loss: ({ params, batch }: { params: { w: Tensor }; batch: { goal: Tensor } }) =>
+ *     mean(square(sub(params.w, batch.goal))),
+ *   optimizer: adamW({ betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0 }),
+ *   clipNorm: null,
+ *   batches: async function* () {
+ *     while (true) yield { goal: tensor([1, -1]) };
+ *   },
+ *   ...{ microBatch: 1, accumulate: 1, rate: () => 0.1, start: 0, steps: 20 },
+ * });
+ * const losses = (await Array.fromAsync(trainer.run())).flat().map(({ loss }) => loss);
+ * assert(losses[19] < 0.1 * losses[0]);
+ * ```
  */
 export async function prepare<P extends Params, Batch extends Params>(
   device: Device,

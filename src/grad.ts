@@ -19,8 +19,12 @@ import { leaves, map, type Tree } from "./tree.ts";
  *
  * @example
  * ```ts
+ * import assert from "node:assert/strict";
+ * import { grad, mul, openDevice, read, sum, tensor } from "@mcmae/mcmae";
+ *
  * const x = tensor([1, 2, 3]);
- * const { x: dx } = grad(sum(mul(x, x)), { x }); // 2, 4, 6
+ * const { x: dx } = grad(sum(mul(x, x)), { x });
+ * assert.deepEqual([...await read(await openDevice(), dx)], [2, 4, 6]);
  * ```
  */
 export function grad<Params extends Tree<Tensor>>(loss: Tensor, wrt: Params): Params {

@@ -54,7 +54,32 @@ export type AdamWState = {
   readonly exp_avg_sq: Params;
 };
 
-/** AdamW with decoupled weight decay (arXiv:1711.05101), in PyTorch's order of operations. */
+/**
+ * AdamW with decoupled weight decay (arXiv:1711.05101), in PyTorch's order of operations.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { adamW, compile, openDevice, read, scalar, tensor } from "@mcmae/mcmae";
+ *
+ * const optimizer = adamW({ betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0 });
+ * const device = await openDevice();
+ * const params = { w: tensor([1, 2]) };
+ * const args = {
+ *   grads: { w: tensor([1, -1]) },
+ *   state: optimizer.init(params),
+ *   params,
+ *   hyper: optimizer.hyper(1, 0.5), // step 1, rate 0.5
+ * };
+ * const plan = await compile(
+ *   device,
+ *   ({ grads, state, params, hyper }) =>
+ *     optimizer.update(grads, state, params, hyper, scalar(1))[0] as typeof args.params,
+ *   args,
+ * );
+ * assert.deepEqual([...await read(device, plan.run(args).w)], [0.5, 2.5]);
+ * ```
+ */
 export function adamW(
   { betas: [beta1, beta2], eps, weightDecay, decays: rule = decays, rate = () => 1 }: AdamWSettings,
 ): Optimizer<AdamWState> {

@@ -52,7 +52,11 @@ export function node(aval: Aval, source: Source, stage?: string): Tensor {
  *
  * @example
  * ```ts
+ * import assert from "node:assert/strict";
+ * import { tensor } from "@mcmae/mcmae";
+ *
  * const x = tensor(new Float32Array([1, 2, 3, 4]), [2, 2]);
+ * assert.deepEqual([x.shape, x.dtype], [[2, 2], "f32"]);
  * ```
  */
 export function tensor(data: HostArray | readonly number[], shape?: Shape): Tensor {

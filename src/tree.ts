@@ -53,7 +53,10 @@ export function map<Leaf, Result, T extends Tree<Leaf> = Tree<Leaf>>(
  *
  * @example
  * ```ts
- * fromEntries([["a.b", 1], ["a.c", 2]]); // { a: { b: 1, c: 2 } }
+ * import assert from "node:assert/strict";
+ * import { tree } from "@mcmae/mcmae";
+ *
+ * assert.deepEqual(tree.fromEntries([["a.b", 1], ["a.c", 2]]), { a: { b: 1, c: 2 } });
  * ```
  */
 export function fromEntries<Leaf>(list: Iterable<readonly [string, Leaf]>): Tree<Leaf> {

@@ -36,7 +36,20 @@ export interface Autoencoder<P> {
   loss(predicted: Tensor, batch: MaskedImages): Tensor;
 }
 
-/** The model that settings describe. */
+/**
+ * The model that settings describe.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { autoencoder, findRecipe, type McmaeSettings, random } from "@mcmae/mcmae";
+ *
+ * const settings = findRecipe("quickstart").model as McmaeSettings;
+ * const model = autoencoder({ ...settings, kernelSize: 7 });
+ * const params = model.init(random.key(0));
+ * assert.deepEqual(params.blocks1[0].attn.weight.shape, [64, 1, 7, 7]);
+ * ```
+ */
 export function autoencoder(settings: McmaeSettings): Autoencoder<McmaeParams>;
 export function autoencoder(settings: MaeSettings): Autoencoder<MaeParams>;
 export function autoencoder(

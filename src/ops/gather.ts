@@ -16,6 +16,18 @@ import type { Tensor } from "../tensor.ts";
  *   u32. The gradient is a gather by it, which is why no atomics are needed.
  * @returns Kept tokens `[N, K, C]`.
  * @throws {RangeError} If the shapes do not fit together.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { gather, openDevice, read, tensor } from "@mcmae/mcmae";
+ *
+ * const tokens = tensor([10, 20, 30], [1, 3, 1]);
+ * const keep = tensor(new Uint32Array([2, 0]), [1, 2]);
+ * const restore = tensor(new Uint32Array([1, 2, 0]), [1, 3]); // 2: token 1 is not kept
+ * const kept = gather(tokens, keep, restore);
+ * assert.deepEqual([...await read(await openDevice(), kept)], [30, 10]);
+ * ```
  */
 export function gather(x: Tensor, index: Tensor, inverse: Tensor): Tensor {
   const [n, L, C] = x.shape;

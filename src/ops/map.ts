@@ -103,7 +103,18 @@ export function minimum(a: Operand, b: Operand): Tensor {
   ]);
 }
 
-/** a where the condition is above zero, else b. The condition has no gradient. */
+/**
+ * a where the condition is above zero, else b. The condition has no gradient.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openDevice, read, tensor, where } from "@mcmae/mcmae";
+ *
+ * const x = tensor([-1, 2]);
+ * assert.deepEqual([...await read(await openDevice(), where(x, x, 0))], [0, 2]);
+ * ```
+ */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   return elementwise("where", "select($2, $1, $0 > elem(0.0))", [condition, a, b], [
     () => undefined,

@@ -76,6 +76,17 @@ function fitsFours({ M, N, K, a, b, c }: Product): boolean {
  * @param b `[…, K, N]`, or `[…, N, K]` with `transposeB`.
  * @returns `[…, M, N]`.
  * @throws {RangeError} If the inner sizes or the batch axes differ.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { matmul, openDevice, read, tensor } from "@mcmae/mcmae";
+ *
+ * const a = tensor([1, 2, 3, 4], [2, 2]);
+ * const b = tensor([5, 6], [1, 2]);
+ * const product = matmul(a, b, { transposeB: true }); // [2, 1]
+ * assert.deepEqual([...await read(await openDevice(), product)], [17, 39]);
+ * ```
  */
 export function matmul(
   a: Tensor,

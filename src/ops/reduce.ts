@@ -19,6 +19,15 @@ const CHUNK = 64;
  * @param keep Whether summed axes stay, with size 1.
  * @returns x's shape without (or with size 1 at) the summed axes.
  * @throws {RangeError} If x has no such axis.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openDevice, read, sum, tensor } from "@mcmae/mcmae";
+ *
+ * const x = tensor([1, 2, 3, 4], [2, 2]);
+ * assert.deepEqual([...await read(await openDevice(), sum(x, [0]))], [4, 6]);
+ * ```
  */
 export function sum(x: Tensor, axes?: readonly number[], keep = false): Tensor {
   const rank = x.shape.length;

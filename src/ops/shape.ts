@@ -33,6 +33,15 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
  * @param x At most six axes.
  * @param order For each axis of the result, the axis of x.
  * @throws {RangeError} If `order` is no permutation of x's axes, or x has more than six.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openDevice, permute, read, tensor } from "@mcmae/mcmae";
+ *
+ * const x = tensor([1, 2, 3, 4, 5, 6], [2, 3]);
+ * assert.deepEqual([...await read(await openDevice(), permute(x, [1, 0]))], [1, 4, 2, 5, 3, 6]);
+ * ```
  */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   const rank = x.shape.length;

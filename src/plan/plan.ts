@@ -55,10 +55,13 @@ export interface CompileOptions {
  *
  * @example
  * ```ts
+ * import assert from "node:assert/strict";
+ * import { compile, mul, openDevice, read, tensor } from "@mcmae/mcmae";
+ *
  * const device = await openDevice();
  * const plan = await compile(device, ({ x }) => ({ y: mul(x, x) }), { x: tensor([1, 2, 3]) });
  * const { y } = plan.run({ x: tensor([4, 5, 6]) });
- * console.log(await read(device, y)); // 16, 25, 36
+ * assert.deepEqual([...await read(device, y)], [16, 25, 36]);
  * ```
  */
 export async function compile<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
