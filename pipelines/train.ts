@@ -13,7 +13,7 @@ import { inStage } from "../src/op.ts";
 import { add, mul, where } from "../src/ops/map.ts";
 import { concat, reshape } from "../src/ops/shape.ts";
 import { clipGain, globalNorm, type Optimizer, type Params } from "../src/optim.ts";
-import { type Location } from "../src/plan/launch.ts";
+import type { Location } from "../src/plan/launch.ts";
 import { compile } from "../src/plan/plan.ts";
 import { readAll, upload } from "../src/plan/read.ts";
 import { type HostArray, scalar, type Tensor, zeros } from "../src/tensor.ts";
