@@ -35,7 +35,10 @@ export interface Outcome {
 
 // The task's own command, so with its permissions.
 const repository = fileURLToPath(new URL("../..", import.meta.url));
-const command = config.tasks.pretrain.command.replace("pipelines/", `${repository}pipelines/`)
+const [run, ...rest] = config.tasks.pretrain.command.replace(
+  "pipelines/",
+  `${repository}pipelines/`,
+)
   .split(" ").slice(2); // without XDG_RUNTIME_DIR=/tmp deno
 
 /** Starts `deno task pretrain` without its set-up; the current folder is `scratch`. */
@@ -44,7 +47,8 @@ export function startPretrain(
   env: Record<string, string> = {},
 ): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: [...command, ...args],
+    // Quiet, since Deno tells on stderr what it downloads when its cache is empty.
+    args: [run, "--quiet", ...rest, ...args],
     cwd: scratch,
     env: { XDG_RUNTIME_DIR: "/tmp", NO_COLOR: "1", ...env },
     stdin: "null",
