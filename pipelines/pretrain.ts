@@ -154,7 +154,8 @@ export function pretrainTask(
     lr: peakRate(recipe),
     minLr: recipe.optimizer.minLr,
     warmupEpochs: schedule.warmupEpochs,
-    epochs: schedule.epochs,
+    // A run that goes on past its epochs ends its cosine where it ends.
+    epochs: Math.max(schedule.epochs, (schedule.steps ?? 0) * batch.effective / source.length),
   };
   return {
     params: initialParams(recipe),

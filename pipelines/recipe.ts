@@ -39,7 +39,10 @@ export interface Recipe {
   readonly schedule: {
     readonly epochs: number;
     readonly warmupEpochs: number;
-    /** Stops after so many updates; the rate still follows `epochs`. `null` runs to the end. */
+    /**
+     * Stops after so many updates; `null` runs to the end. The rate follows `epochs`, unless the
+     * updates take longer.
+     */
     readonly steps: number | null;
   };
   /** `every`: optimizer steps between two checkpoints. */

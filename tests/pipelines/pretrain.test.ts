@@ -44,3 +44,24 @@ Deno.test("totalSteps() rounds up to whole epochs, unless steps are given", () =
   assert.equal(steps(["schedule.epochs=3"]), 8); // 30 images in fours
   assert.equal(steps(["schedule.epochs=3", "schedule.steps=5"]), 5);
 });
+
+Deno.test("pretrainTask() follows the epochs, and stretches the cosine only for more steps", () => {
+  const source = { kind: "folder", files: Array(64).fill("a.jpg"), length: 64 } as const;
+  const rates = (steps: number) => {
+    const schedule = { epochs: 4, warmupEpochs: 1, steps };
+    const { rate } = pretrainTask(
+      { ...recipe, schedule, batch: { micro: 4, effective: 4 } },
+      source,
+    );
+    return Array.from({ length: steps }, (_, step) => rate(step));
+  };
+  const [half, whole, longer] = [rates(32), rates(64), rates(128)];
+  assert.deepEqual(half, whole.slice(0, 32));
+  for (const list of [whole, longer]) {
+    const peak = list.indexOf(Math.max(...list));
+    assert.equal(peak, 16); // the end of the warm-up
+    const falling = list.slice(peak);
+    assert.ok(falling.every((rate, i) => i === 0 || rate < falling[i - 1]));
+    assert.ok(list.at(-1)! < 0.01 * list[peak]);
+  }
+});
