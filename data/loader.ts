@@ -92,7 +92,7 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
       skipped.set(sampleName(source, index), answer.reason);
       if (bad.size > maxBad) break;
     }
-    throw tooManyBad(bad, length);
+    throw tooManyBad(bad, length, maxBad);
   };
 
   const size = crop.height * crop.width * channels;
@@ -173,9 +173,12 @@ function sampleName(source: ImageSource, index: number): string {
   return source.kind === "folder" ? source.files[index] : `${source.path}[${index}]`;
 }
 
-function tooManyBad(bad: ReadonlyMap<number, string>, length: number): DataError {
+function tooManyBad(bad: ReadonlyMap<number, string>, length: number, limit: number): DataError {
   const first = bad.get(Math.min(...bad.keys()));
-  return new DataError(`Cannot load images: ${bad.size} of ${length} are bad, first: ${first}`);
+  const allowed = bad.size > limit ? ` (maxBad allows ${limit})` : "";
+  return new DataError(
+    `Cannot load images: ${bad.size} of ${length} are bad${allowed}, first: ${first}`,
+  );
 }
 
 function checkOptions(options: LoadOptions): void {

@@ -10,8 +10,15 @@ import type { ImageSource } from "../data/source.ts";
 import type { DataSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
-/** The folder of photos that come with the project. */
+/**
+ * The folder of photos that come with the project.
+ *
+ * @throws {DataError} If the module was not loaded from a folder.
+ */
 export function photosFolder(): string {
+  if (!import.meta.url.startsWith("file:")) {
+    throw new DataError("Cannot read the bundled photos over the network: name a folder of images");
+  }
   return fileURLToPath(new URL("../data/photos", import.meta.url));
 }
 

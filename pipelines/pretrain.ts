@@ -34,9 +34,10 @@ interface Masked {
   readonly batch: MaskedBatch;
 }
 
-/** Draws of a run: each use has a key of its own beneath the seed's. */
-const MASKS = 1;
-const PARAMETERS = 2;
+/** Draws of a run: each use has a key of its own beneath the seed's, far from the loader's epochs. */
+const MASKS = 0x6d61736b;
+const PARAMETERS = 0x70617261;
+export const PICTURES = 0x70696374;
 
 /** The stages of a recipe, by name. */
 export interface PretrainStages {

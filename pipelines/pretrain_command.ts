@@ -60,7 +60,7 @@ Fields of the recipe, for example:
 Examples:
   deno task pretrain
   deno task pretrain mcmae_small --data ~/images batch.micro=16 batch.effective=256
-  deno task pretrain --resume --steps 500`;
+  deno task pretrain --resume schedule.epochs=72`;
 
 type PretrainTask = Task<Params, MaskedBatch>;
 
@@ -102,6 +102,7 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
     ...(saved && { params: saved.params, state: saved.state, start: saved.step }),
   };
   const trainer = await prepare(device, task);
+  if (resume && !saved) console.log("The run has saved nothing yet: starting anew");
   describe(device, recipe, source, task, trainer, out);
   await openRunFolder(out, recipe);
   try {
@@ -134,6 +135,9 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
     ...(values.seed === undefined ? [] : [`seed=${values.seed}`]),
     ...(values.dense ? ["model.evaluation=dense"] : []),
   ];
+  if (values.dense && base.model.kind !== "mcmae") {
+    throw new UsageError(`Option --dense is for MCMAE recipes: ${base.name} has no stages 1 and 2`);
+  }
   const fields = positionals.filter((word) => word.includes("="));
   // A run keeps its effective batch, whatever the device holds at once.
   const kept = values.resume ? [`batch.effective=${base.batch.effective}`] : [];
@@ -188,7 +192,9 @@ function describe(
   const lines = {
     recipe: `${recipe.name} — ${recipe.source}`,
     adapter: device.name,
-    images: `${count.format(source.length)} at ${recipe.model.imageSize.join(" × ")}`,
+    images: `${count.format(source.length)} of ${recipe.data.path ?? "the bundled photos"} at ${
+      recipe.model.imageSize.join(" × ")
+    }`,
     parameters: `${count.format(parameters(trainable))} trained, ${
       count.format(parameters(frozen))
     } frozen`,
@@ -216,11 +222,11 @@ async function runToEnd(
 ): Promise<readonly number[]> {
   const log = await openMetrics(out, task.start, source.length, recipe.batch.effective);
   const bar = new cliProgress.SingleBar({
-    format: "{bar} {value}/{total}  loss {loss}  {rate} images/s  ETA {eta_formatted}",
+    format: "{bar} {value}/{total}  loss {loss}  {rate} images/s  ETA {left}",
     noTTYOutput: true,
     notTTYSchedule: 10_000,
   }, cliProgress.Presets.shades_classic);
-  bar.start(task.steps, task.start, { loss: "–", rate: "–" });
+  bar.start(task.steps, task.start, { loss: "–", rate: "–", left: "–" });
   try {
     for await (const metrics of trainer.run()) {
       await log.write(metrics);
@@ -229,6 +235,9 @@ async function runToEnd(
       bar.update(latest.step, {
         loss: latest.loss.toFixed(4),
         rate: speed(latest.imagesPerSecond),
+        left: duration(
+          (task.steps - latest.step) * recipe.batch.effective / latest.imagesPerSecond,
+        ),
       });
       if (latest.step % recipe.checkpoint.every === 0 || latest.step === task.steps) {
         await writeState(out, latest.step, task.params, task.state!, await trainer.snapshot());
@@ -238,6 +247,13 @@ async function runToEnd(
     bar.stop();
   }
   return log.losses;
+}
+
+/** Seconds as `1h20m` or `3m05s`. */
+function duration(seconds: number): string {
+  const [high, low, units] = seconds >= 3600 ? [3600, 60, "hm"] : [60, 1, "ms"];
+  const rest = Math.floor(seconds % high / low);
+  return `${Math.floor(seconds / high)}${units[0]}${String(rest).padStart(2, "0")}${units[1]}`;
 }
 
 /** Three digits, whether a model does 300 images a second or one in ten. */
@@ -261,7 +277,7 @@ function summarise(recipe: Recipe, losses: readonly number[], out: string): void
   console.log(`  ${FILES.picture}      original, masked, reconstructed: look at it`);
   const next = recipe.data.source === "photos"
     ? "deno task pretrain --data DIR"
-    : `deno task pretrain ${recipe.name} --resume --out ${out} --steps N`;
+    : `deno task pretrain ${recipe.name} --resume --out ${out} schedule.epochs=N`;
   console.log(
     `Next: ${next}${recipe.data.source === "photos" ? "   (your own images)" : "   (train on)"}`,
   );
@@ -271,5 +287,5 @@ function summarise(recipe: Recipe, losses: readonly number[], out: string): void
 function report(bad: ReadonlyMap<string, string>): void {
   if (bad.size === 0) return;
   console.error(`\nSkipped ${bad.size} bad file${bad.size === 1 ? "" : "s"}:`);
-  for (const [file, reason] of bad) console.error(`  ${file}: ${reason}`);
+  for (const [file, reason] of [...bad].sort()) console.error(`  ${file}: ${reason}`);
 }

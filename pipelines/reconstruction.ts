@@ -5,6 +5,7 @@
  */
 import sharp from "sharp";
 import { evaluationCrop, normalise } from "../data/augment.ts";
+import { DataError } from "../data/dataset.ts";
 import { randomMask } from "../data/mask.ts";
 import type { Image } from "../data/resize.ts";
 import { type ImageSource, openSource } from "../data/source.ts";
@@ -17,11 +18,8 @@ import { readAll } from "../src/plan/read.ts";
 import { fold, key } from "../src/random.ts";
 import { tensor } from "../src/tensor.ts";
 import { channelsOf } from "./images.ts";
-import { maskTensors } from "./pretrain.ts";
+import { maskTensors, PICTURES } from "./pretrain.ts";
 import type { Recipe } from "./recipe.ts";
-
-/** The draws of the pictures' masks. */
-const PICTURE_MASKS = 3;
 
 /** Images with their masks and predictions. */
 export interface Reconstruction {
@@ -57,7 +55,7 @@ export async function reconstruct(
   const n = pixels.length;
   const images = new Float32Array(n * height * width * channels);
   pixels.forEach((values, i) => images.set(values, i * values.length));
-  const keys = Array.from({ length: n }, (_, i) => fold(key(recipe.seed), PICTURE_MASKS, i));
+  const keys = Array.from({ length: n }, (_, i) => fold(key(recipe.seed), PICTURES, i));
   const mask = randomMask(keys, model.masked, recipe.maskRatio);
   const batch = {
     images: tensor(images, [n, height, width, channels]),
@@ -94,8 +92,8 @@ async function pictures<Out>(
     for (let i = offset; i < dataset.length && found.length < wanted; i += stride) {
       try {
         found.push(use(await dataset.get(i)));
-      } catch {
-        // Named among the bad files of the run already.
+      } catch (error) {
+        if (!(error instanceof DataError)) throw error; // a bad file: another takes its place
       }
     }
   }

@@ -95,6 +95,11 @@ function validateData(
       `Recipe field data.path is needed for data.source = ${source}: add --data DIR`,
     );
   }
+  if (source === "photos" && path !== null) {
+    throw new UsageError(
+      "Recipe field data.path is for your own images: use --data DIR, or add data.source=folder",
+    );
+  }
   const [least, most] = crop.scale;
   const fits = least > 0 && least <= most && most <= 1;
   within("data.crop.scale", crop.scale, fits, "two shares of the area in 0–1, the smaller first");

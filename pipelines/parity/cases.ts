@@ -1,5 +1,5 @@
 /** Which golden cases are implemented, and by what. */
-import { checkImagePreprocess } from "../../data/parity.ts";
+import { checkImagePreprocess } from "./images.ts";
 import type { Safetensors } from "../../src/safetensors.ts";
 import { checkAdamWLayerDecay } from "./adamw.ts";
 import { checkBlockUnits } from "./blocks.ts";

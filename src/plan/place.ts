@@ -30,7 +30,9 @@ export function checkLimits(
     why: string,
   ) => {
     const place = stage ? ` in stage ${stage}` : "";
-    throw new RangeError(`Use a smaller batch.micro: ${what} [${shape}]${place} takes ${why}`);
+    throw new RangeError(
+      `Use a smaller batch, image or model: ${what} [${shape}]${place} takes ${why}`,
+    );
   };
   for (const value of values) {
     if (bytesOf(value) <= limit) continue;

@@ -144,16 +144,16 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
   launches.forEach(bind);
 
   const accept = (args: Args) => {
-    const leaves = entries<Tensor>(args);
-    if (leaves.length !== given.length) {
-      throw new RangeError(`Cannot run a plan of ${given.length} arguments with ${leaves.length}`);
+    const leaves = new Map(entries<Tensor>(args));
+    if (leaves.size !== given.length) {
+      throw new RangeError(`Cannot run a plan of ${given.length} arguments with ${leaves.size}`);
     }
-    leaves.forEach(([path, leaf], index) => {
-      if (!sameShape(leaf.shape, given[index][1].shape) || leaf.dtype !== given[index][1].dtype) {
+    given.forEach(([path, { shape, dtype }], index) => {
+      const leaf = leaves.get(path);
+      if (!leaf) throw new RangeError(`Cannot run the plan without its argument ${path}`);
+      if (!sameShape(leaf.shape, shape) || leaf.dtype !== dtype) {
         throw new RangeError(
-          `Cannot pass [${leaf.shape}] as ${path}, which was compiled as [${
-            given[index][1].shape
-          }]`,
+          `Cannot pass ${leaf.dtype} [${leaf.shape}] as ${path}, which was compiled as ${dtype} [${shape}]`,
         );
       }
       const { source } = leaf;

@@ -135,7 +135,17 @@ async function* steps(device: Device): AsyncGenerator<Line> {
 
 const CASES = { matmul: matmuls, replay, bandwidth, steps };
 
-const { values } = parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
+function options() {
+  try {
+    return parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
+  } catch (error) {
+    console.error((error as Error).message.split(". ")[0]);
+    console.error("deno task bench [--json] [--only matmul,replay,bandwidth,steps]");
+    Deno.exit(2);
+  }
+}
+
+const { values } = options();
 const only = values.only?.split(",") ?? Object.keys(CASES);
 const unknown = only.find((name) => !(name in CASES));
 if (unknown) {

@@ -103,7 +103,7 @@ Deno.test("run() refuses arguments unlike those compiled for", async () => {
   const plan = await compile(device, ({ x }: { x: Tensor }) => mul(x, 2), { x });
   assert.throws(() => plan.run({ x: zeros([3, 1]) }), {
     name: "RangeError",
-    message: "Cannot pass [3,1] as x, which was compiled as [3]",
+    message: "Cannot pass f32 [3,1] as x, which was compiled as f32 [3]",
   });
   assert.throws(() => plan.run({ x: zeros([3], "u32") }), RangeError);
   assert.throws(() => plan.run({ x: mul(x, 2) }), TypeError);
@@ -111,6 +111,17 @@ Deno.test("run() refuses arguments unlike those compiled for", async () => {
     name: "RangeError",
     message: "Cannot run a plan of 1 arguments with 0",
   });
+  assert.throws(() => plan.run({ y: x } as unknown as { x: Tensor }), {
+    name: "RangeError",
+    message: "Cannot run the plan without its argument x",
+  });
+});
+
+Deno.test("run() takes arguments by name, in any order", async () => {
+  const device = await sharedDevice();
+  const [a, b] = [tensor([3]), tensor([10])];
+  const plan = await compile(device, ({ a, b }) => ({ y: sub(a, b) }), { a, b });
+  assert.deepEqual([...await read(device, plan.run({ b, a }).y)], [-7]);
 });
 
 Deno.test("compile() refuses a tensor over the adapter's limit, naming tensor and stage", async () => {
@@ -125,7 +136,7 @@ Deno.test("compile() refuses a tensor over the adapter's limit, naming tensor an
     assert.equal(name, "RangeError");
     assert.match(
       message,
-      /^Use a smaller batch\.micro: broadcast \[\d+,4\] in stage encode takes \d+ MiB/,
+      /^Use a smaller batch, image or model: broadcast \[\d+,4\] in stage encode takes \d+ MiB/,
     );
     return true;
   });
@@ -138,7 +149,7 @@ Deno.test("compile() refuses a launch of more workgroups than the adapter takes"
   await assert.rejects(compile(device, () => product, {}), {
     name: "RangeError",
     message: new RegExp(
-      `^Use a smaller batch\\.micro: matmul \\[${batch},1,1\\] in stage mix takes ${batch} workgroups`,
+      `^Use a smaller batch, image or model: matmul \\[${batch},1,1\\] in stage mix takes ${batch} workgroups`,
     ),
   });
 });

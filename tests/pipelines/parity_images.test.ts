@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { checkImagePreprocess } from "../../data/parity.ts";
-import { temporaryFolder } from "./temporary_folder.ts";
+import { checkImagePreprocess } from "../../pipelines/parity/images.ts";
+import { temporaryFolder } from "../data/temporary_folder.ts";
 
 const GOLDEN = new URL("../golden", import.meta.url).pathname;
 

@@ -5,7 +5,7 @@
  * beside it; names, sizes and boxes are read from it, so any fixture of that form will do.
  */
 
-import { readSafetensors } from "../src/safetensors.ts";
+import { readSafetensors } from "../../src/safetensors.ts";
 import {
   centerCrop,
   evaluationCrop,
@@ -14,9 +14,9 @@ import {
   flip,
   normalise,
   randomCropSize,
-} from "./augment.ts";
-import { decodeImage } from "./decode.ts";
-import { type Filter, type Image, resize } from "./resize.ts";
+} from "../../data/augment.ts";
+import { decodeImage } from "../../data/decode.ts";
+import { type Filter, type Image, resize } from "../../data/resize.ts";
 
 /** One comparison; `ok` is `error <= bound`. */
 export interface Check {
