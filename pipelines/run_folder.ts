@@ -81,7 +81,9 @@ export async function oldRunFolder(name: string, out?: string): Promise<string> 
 export async function openRunFolder(folder: string, recipe: Recipe): Promise<void> {
   try {
     await Deno.mkdir(folder, { recursive: true });
-    await Deno.writeTextFile(`${folder}/${FILES.recipe}`, `${JSON.stringify(recipe, null, 2)}\n`);
+    const path = `${folder}/${FILES.recipe}`;
+    await Deno.writeTextFile(`${path}.tmp`, `${JSON.stringify(recipe, null, 2)}\n`);
+    await Deno.rename(`${path}.tmp`, path); // a killed process leaves the old one or the new
   } catch (cause) {
     throw new Error(`Cannot write to ${folder}: ${(cause as Error).message}`, { cause });
   }
