@@ -27,6 +27,7 @@ export * as random from "./src/random.ts";
 // Ops and gradients
 export * from "./src/ops/attention.ts";
 export * from "./src/ops/depthwise.ts";
+export * from "./src/ops/drop_path.ts";
 export * from "./src/ops/gather.ts";
 export * from "./src/ops/layer_norm.ts";
 export * from "./src/ops/map.ts";

@@ -14,7 +14,7 @@ import { leaves } from "../src/tree.ts";
 import { trainingImages } from "./images.ts";
 import { type MaskedBatch, peakRate, pretrainTask } from "./pretrain.ts";
 import { reconstruct, writePicture } from "./reconstruction.ts";
-import { override, type Recipe, validate } from "./recipe.ts";
+import { checkContinues, override, type Recipe, validate } from "./recipe.ts";
 import { findRecipe, recipes } from "./recipes/mod.ts";
 import {
   FILES,
@@ -69,6 +69,8 @@ interface Request {
   readonly recipe: Recipe;
   readonly out: string;
   readonly resume: boolean;
+  /** The recipe before any field was changed. */
+  readonly base: Recipe;
 }
 
 /**
@@ -82,7 +84,7 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
     console.log(HELP);
     return 0;
   }
-  const { recipe, out, resume } = request;
+  const { recipe, out, resume, base } = request;
   const source = await trainingImages(recipe.data);
   const device = await openDevice();
   const bad = new Map<string, string>();
@@ -91,6 +93,7 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
   });
   const state = fresh.optimizer.init(split(fresh.params, fresh.frozen).trainable);
   const saved = resume ? await readState(out, { params: fresh.params, state }) : undefined;
+  if (saved) checkContinues(base, recipe);
   if (saved && saved.step > fresh.steps) {
     throw new UsageError(
       `Cannot resume ${out} to step ${fresh.steps}: it has done ${saved.step}; raise --steps`,
@@ -143,7 +146,7 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
   const kept = values.resume ? [`batch.effective=${base.batch.effective}`] : [];
   const recipe = override(base, [...kept, ...options, ...fields]);
   validate(recipe);
-  return { recipe, out, resume: values.resume ?? false };
+  return { recipe, out, resume: values.resume ?? false, base };
 }
 
 function parsed(args: readonly string[]) {

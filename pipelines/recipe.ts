@@ -119,6 +119,25 @@ function assign(recipe: Recipe, assignment: string): Recipe {
   return replace(recipe, path.split("."), value) as Recipe;
 }
 
+/** Fields that a run may change when it goes on: none of them changes what its steps so far were. */
+const FREE =
+  /^(data\.(source|path|workers|maxBad)|batch\.micro|(optimizer|schedule|checkpoint)\..*|model\.evaluation)$/;
+
+/**
+ * Refuses to go on with a run under settings that would make it another.
+ *
+ * @throws {UsageError} If a field differs that decides the model, the samples or the masks.
+ */
+export function checkContinues(from: Recipe, to: Recipe): void {
+  const before = new Map(fieldsOf(from));
+  for (const [path, value] of fieldsOf(to)) {
+    if (FREE.test(path) || String(value) === String(before.get(path))) continue;
+    throw new UsageError(
+      `Cannot resume with ${path} = ${value}: the run has ${before.get(path)}; start another`,
+    );
+  }
+}
+
 /** Every leaf with its path. */
 function* fieldsOf(tree: object, prefix = ""): Generator<[string, Field]> {
   for (const [key, value] of Object.entries(tree)) {

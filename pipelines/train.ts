@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { createBuffer, type Device, readBuffers } from "../src/device.ts";
+import type { Device } from "../src/device.ts";
 import { grad } from "../src/grad.ts";
 import { inStage } from "../src/op.ts";
 import { add, mul, where } from "../src/ops/map.ts";
@@ -18,6 +18,7 @@ import { compile } from "../src/plan/plan.ts";
 import { readAll, upload } from "../src/plan/read.ts";
 import { type HostArray, scalar, type Tensor, zeros } from "../src/tensor.ts";
 import { entries, leaves, map } from "../src/tree.ts";
+import { metricsReader, RING } from "./metrics_reader.ts";
 import type { Stage } from "./stage.ts";
 
 /** What a task gives to the loop. */
@@ -112,8 +113,7 @@ export interface Trainer<P extends Params> {
   readonly params: P;
 }
 
-/** Steps whose metrics may wait to be read, and milliseconds that they may wait. */
-const RING = 8;
+/** Milliseconds that metrics may wait to be read. */
 const PATIENCE = 2000;
 
 /**
@@ -321,33 +321,4 @@ async function locate<P extends Params, Batch extends Params>(
   } finally {
     await batches.return();
   }
-}
-
-/** Copies each step's metrics aside, to be read together. */
-function metricsReader(device: Device) {
-  const bytes = 3 * 4;
-  const buffers = Array.from({ length: RING }, () => createBuffer(device, bytes, "metrics"));
-  let steps: { step: number; lr: number }[] = [];
-  return {
-    get pending() {
-      return steps.length;
-    },
-    push(metrics: Tensor, step: { step: number; lr: number }) {
-      const encoder = device.gpu.createCommandEncoder();
-      const { buffer } = metrics.source as { buffer: GPUBuffer };
-      encoder.copyBufferToBuffer(buffer, 0, buffers[steps.length], 0, bytes);
-      device.gpu.queue.submit([encoder.finish()]);
-      steps.push(step);
-    },
-    async flush() {
-      const sources = steps.map((_, i) => ({ buffer: buffers[i], bytes }));
-      const done = steps;
-      steps = [];
-      const values = await readBuffers(device, sources);
-      return done.map((step, i) => {
-        const [loss, gradNorm, healthy] = new Float32Array(values[i]);
-        return { ...step, loss, gradNorm, healthy };
-      });
-    },
-  };
 }

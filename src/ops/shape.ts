@@ -4,8 +4,7 @@
  * @module
  */
 import { apply, dispatch, workgroups } from "../op.ts";
-import { type Shape, sizeOf, stridesOf, type Tensor } from "../tensor.ts";
-import { sameShape } from "../tensor.ts";
+import { sameShape, type Shape, sizeOf, stridesOf, type Tensor } from "../tensor.ts";
 import { add } from "./map.ts";
 
 /**

@@ -171,6 +171,11 @@ Deno.test("pretrain --resume refuses where there is no run, another recipe or no
       2,
       `Cannot resume ${out} to step 1: it has done 2; raise --steps`,
     ),
+    fails(
+      ["--resume", "--out", out, "--steps", "4", "model.normPix=false"],
+      2,
+      "Cannot resume with model.normPix = false: the run has true; start another",
+    ),
   ]);
   assert.ok(!await exists(never));
 });

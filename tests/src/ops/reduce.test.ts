@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mean, sum, sumTo } from "../../../src/ops/reduce.ts";
+import { mean, sum, sumOfSquares, sumTo } from "../../../src/ops/reduce.ts";
 import { read } from "../../../src/plan/read.ts";
 import { type Shape, sizeOf, stridesOf, tensor, zeros } from "../../../src/tensor.ts";
 import { checkOp, close, sharedDevice, type Values } from "../../check_op.ts";
@@ -54,6 +54,16 @@ Deno.test("mean() divides by the number of summed values", () =>
     const { data, shape } = sumReference([1], [2, 3])(x);
     return { data: data.map((value) => value / 7), shape };
   }, [[2, 7, 3]]));
+
+Deno.test("sumOfSquares() adds the squares of all values", async (t) => {
+  const reference = ({ data }: Values): Values => ({
+    data: Float64Array.of(data.reduce((total, value) => total + value * value, 0)),
+    shape: [],
+  });
+  for (const shape of [[1], [3, 5], [64], [65], [4097, 2]]) {
+    await t.step(`[${shape}]`, () => checkOp(sumOfSquares, reference, [shape]));
+  }
+});
 
 Deno.test("sumTo() undoes every pattern of broadcasting", async (t) => {
   const cases: [from: Shape, to: Shape, axes: number[]][] = [
