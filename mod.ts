@@ -54,6 +54,7 @@ export * from "./src/init.ts";
 
 // Optimizers, schedules, files
 export * from "./src/optim.ts";
+export { factorOf, type Rule, type Rules } from "./src/rules.ts";
 export * from "./src/schedule.ts";
 export * from "./src/checkpoint.ts";
 export { loadSafetensors, type Safetensors, writeSafetensors } from "./src/safetensors.ts";

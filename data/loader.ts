@@ -49,11 +49,11 @@ export interface ImageBatch {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { loadBatches, photosFolder, trainingImages } from "@mcmae/mcmae";
+ * import { findRecipe, loadBatches, trainingImages } from "@mcmae/mcmae";
  *
  * const normal = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], workers: 1, maxBad: 0 };
  * const crop = { scale: [0.2, 1], flip: true } as const;
- * const source = await trainingImages({ source: "folder", path: photosFolder(), crop, ...normal });
+ * const source = await trainingImages(findRecipe("quickstart").data);
  * const options = { source, seed: 0, batch: 2, start: 0, channels: 3, ...normal } as const;
  * for await (const { images } of loadBatches({ ...options, crop: { ...crop, height: 32, width: 32 } })) {
  *   assert.equal(images.length, 2 * 32 * 32 * 3);

@@ -26,7 +26,7 @@ const loss = m.stage("loss", ({ params, batch }: { params: Params; batch: Batch 
 
 const normal = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], workers: 1, maxBad: 0 };
 const crop = { scale: [0.2, 1], flip: true, height: 64, width: 64 } as const;
-const source = await m.trainingImages({ source: "photos", path: null, crop, ...normal });
+const source = await m.trainingImages(m.findRecipe("quickstart").data);
 
 async function* batches(start: number): AsyncGenerator<Batch, void, void> {
   const options = { source, crop, ...normal, seed: 0, batch: 16, start, channels: 3 } as const;

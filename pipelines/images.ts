@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { DataError, imageFolder } from "../data/dataset.ts";
 import { idxImages } from "../data/idx.ts";
 import type { ImageSource } from "../data/source.ts";
-import type { DataSettings } from "./recipe.ts";
+import { BUNDLED, type DataSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
 /**
@@ -31,21 +31,18 @@ export async function trainingImages(settings: DataSettings): Promise<ImageSourc
   try {
     return await sourceOf(settings);
   } catch (error) {
-    if (!(error instanceof DataError) || settings.source === "photos") throw error;
-    const missing = settings.source === "fashion_mnist" &&
-      error.cause instanceof Deno.errors.NotFound;
-    const advice = missing ? "; give the folder of the IDX files as --data DIR" : "";
-    throw new UsageError(error.message + advice, { cause: error });
+    if (!(error instanceof DataError) || settings.path === BUNDLED) throw error;
+    throw new UsageError(error.message, { cause: error });
   }
 }
 
-async function sourceOf({ source, path }: DataSettings): Promise<ImageSource> {
-  if (source === "fashion_mnist") {
-    const file = `${path}/train-images-idx3-ubyte.gz`;
+async function sourceOf({ path }: DataSettings): Promise<ImageSource> {
+  const file = `${path}/train-images-idx3-ubyte.gz`;
+  if (await Deno.stat(file).then(() => true, () => false)) {
     const { length } = await idxImages(file);
     return { kind: "idx", path: file, length };
   }
-  const { files } = await imageFolder(source === "photos" ? photosFolder() : path!);
+  const { files } = await imageFolder(path === BUNDLED ? photosFolder() : path!);
   return { kind: "folder", files, length: files.length };
 }
 

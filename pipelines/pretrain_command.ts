@@ -14,7 +14,7 @@ import { leaves } from "../src/tree.ts";
 import { trainingImages } from "./images.ts";
 import { type MaskedBatch, peakRate, pretrainTask } from "./pretrain.ts";
 import { reconstruct, writePicture } from "./reconstruction.ts";
-import { checkContinues, override, type Recipe, validate } from "./recipe.ts";
+import { BUNDLED, checkContinues, override, type Recipe, validate } from "./recipe.ts";
 import { findRecipe, recipes } from "./recipes/mod.ts";
 import {
   FILES,
@@ -133,7 +133,7 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
     throw new UsageError(`Cannot resume ${out} as ${named.name}: it is a run of ${base.name}`);
   }
   const options = [
-    ...(values.data === undefined ? [] : folderOf(base, values.data)),
+    ...(values.data === undefined ? [] : [`data.path=${values.data}`]),
     ...(values.steps === undefined ? [] : [`schedule.steps=${values.steps}`]),
     ...(values.seed === undefined ? [] : [`seed=${values.seed}`]),
     ...(values.dense ? ["model.evaluation=dense"] : []),
@@ -168,12 +168,6 @@ function parsed(args: readonly string[]) {
     const [message] = (cause as Error).message.split(/\.\s/);
     throw new UsageError(`${message}: see deno task pretrain --help`, { cause });
   }
-}
-
-/** `--data` means a folder of images, or of IDX files for the recipe that reads these. */
-function folderOf({ data }: Recipe, path: string): string[] {
-  const source = data.source === "fashion_mnist" ? "fashion_mnist" : "folder";
-  return [`data.source=${source}`, `data.path=${path}`];
 }
 
 const count = new Intl.NumberFormat("en");
@@ -278,11 +272,11 @@ function summarise(recipe: Recipe, losses: readonly number[], out: string): void
   console.log(`  ${FILES.metrics}           a line a step`);
   console.log(`  ${FILES.recipe}             the settings`);
   console.log(`  ${FILES.picture}      original, masked, reconstructed: look at it`);
-  const next = recipe.data.source === "photos"
+  const next = recipe.data.path === BUNDLED
     ? "deno task pretrain --data DIR"
     : `deno task pretrain ${recipe.name} --resume --out ${out} schedule.epochs=N`;
   console.log(
-    `Next: ${next}${recipe.data.source === "photos" ? "   (your own images)" : "   (train on)"}`,
+    `Next: ${next}${recipe.data.path === BUNDLED ? "   (your own images)" : "   (train on)"}`,
   );
 }
 

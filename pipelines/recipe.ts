@@ -6,6 +6,7 @@ import { nearest, UsageError } from "./usage.ts";
 
 import type { MaeSettings } from "../src/models/mae.ts";
 import type { McmaeSettings } from "../src/models/mcmae.ts";
+import type { Rule, Rules } from "../src/rules.ts";
 
 export { nearest, UsageError } from "./usage.ts";
 export { validate } from "./validate.ts";
@@ -35,6 +36,10 @@ export interface Recipe {
     readonly weightDecay: number;
     /** Largest global norm of the gradient; `null` leaves it alone. */
     readonly clipNorm: number | null;
+    /** Factors on the rate by parameter path; 0 freezes. */
+    readonly rates: Rules;
+    /** Share that the moving average of the parameters keeps each step; `null` makes no average. */
+    readonly emaDecay: number | null;
   };
   readonly schedule: {
     readonly epochs: number;
@@ -45,17 +50,49 @@ export interface Recipe {
      */
     readonly steps: number | null;
   };
-  /** `every`: optimizer steps between two checkpoints. */
-  readonly checkpoint: { readonly every: number };
+  readonly checkpoint: {
+    /** Optimizer steps between two checkpoints. */
+    readonly every: number;
+    /** Latest checkpoints to keep, besides the best. */
+    readonly keep: number;
+  };
+  /** What to do when a loss or gradient is not finite. */
+  readonly faults: {
+    /**
+     * `stop` ends the run, `skip` leaves the step's update out, `rewind` goes back to the last
+     * checkpoint and on with other samples.
+     */
+    readonly policy: Choice<"faults.policy">;
+    /** Faults to bear in a run before it stops. */
+    readonly limit: number;
+  };
+  readonly report: {
+    /** Optimizer steps between two reports with reconstructions. */
+    readonly every: number;
+    /** Images that are reconstructed. */
+    readonly images: number;
+  };
   readonly seed: number;
 }
 
+/** `data.path` of the photos that come with the project. */
+export const BUNDLED = "bundled:photos";
+
 /** Images and how they are augmented. */
 export interface DataSettings {
-  /** `photos`: those in `data/photos`; `folder`: JPEG, PNG and WebP; `fashion_mnist`: IDX files. */
-  readonly source: Choice<"data.source">;
-  /** Folder of images or of IDX files; `null` where the source needs none. */
+  /**
+   * Folder of images, list file, tar shards or IDX files; `bundled:photos` for those that come with
+   * the project; `null` where the user must say.
+   */
   readonly path: string | null;
+  /** Images to validate on, in any of these forms; `null` for those of `valShare`. */
+  readonly valPath: string | null;
+  /** Share of the images that is held out to validate on. */
+  readonly valShare: number;
+  /** Folder for decoded images, resized to `cacheSide`; `null` decodes the originals each time. */
+  readonly cache: string | null;
+  /** Short side of cached images, in pixels. */
+  readonly cacheSide: number;
   /** RandomResizedCrop: share of the image's area, then a horizontal flip half of the time. */
   readonly crop: { readonly scale: readonly [number, number]; readonly flip: boolean };
   /** Of each channel, for values in 0–1. */
@@ -70,7 +107,7 @@ export interface DataSettings {
 const CHOICES = {
   "model.masking": ["block", "token"],
   "model.evaluation": ["visible", "dense"],
-  "data.source": ["photos", "folder", "fashion_mnist"],
+  "faults.policy": ["stop", "skip", "rewind"],
 } as const;
 
 type Choice<Path extends keyof typeof CHOICES> = typeof CHOICES[Path][number];
@@ -78,7 +115,10 @@ type Choice<Path extends keyof typeof CHOICES> = typeof CHOICES[Path][number];
 /** Fields whose default may be `null`, which does not tell their type. */
 const NULLABLE: Record<string, "number" | "string"> = {
   "data.path": "string",
+  "data.valPath": "string",
+  "data.cache": "string",
   "optimizer.clipNorm": "number",
+  "optimizer.emaDecay": "number",
   "schedule.steps": "number",
 };
 
@@ -88,7 +128,10 @@ const FIXED = ["name", "source", "model.kind"];
 /** Lists that have one number for each channel; all others keep their length. */
 const PER_CHANNEL = ["data.mean", "data.std"];
 
-type Field = string | number | boolean | null | readonly number[];
+/** Fields that hold rules, as `pattern:factor,pattern:factor`. */
+const RULES = ["optimizer.rates"];
+
+type Field = string | number | boolean | null | readonly number[] | Rules;
 
 /**
  * Changes fields of a recipe, as the command line does: `["batch.micro=2", "model.depths=1,1,4"]`.
@@ -121,7 +164,7 @@ function assign(recipe: Recipe, assignment: string): Recipe {
 
 /** Fields that a run may change when it goes on: none of them changes what its steps so far were. */
 const FREE =
-  /^(data\.(source|path|workers|maxBad)|batch\.micro|(optimizer|schedule|checkpoint)\..*|model\.evaluation)$/;
+  /^(data\.(path|valPath|cache|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report)\..*|model\.evaluation)$/;
 
 /**
  * Refuses to go on with a run under settings that would make it another.
@@ -169,6 +212,16 @@ function parseField(path: string, text: string, standard: Field): Field {
   }
   const nullable = path in NULLABLE;
   if (nullable && text === "null") return null;
+  if (RULES.includes(path)) {
+    const rules = text === "" ? [] : text.split(",").map((rule): Rule => {
+      const at = rule.lastIndexOf(":");
+      return [rule.slice(0, at), parseNumber(rule.slice(at + 1))];
+    });
+    if (rules.some(([pattern, factor]) => pattern === "" || Number.isNaN(factor))) {
+      throw wrong("pattern:factor pairs such as patch_embed*:0,blocks1.*:0.5");
+    }
+    return rules;
+  }
   const type: string = Array.isArray(standard) ? "list" : NULLABLE[path] ?? typeof standard;
   if (type === "list") {
     const list = standard as readonly number[];

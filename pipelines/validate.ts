@@ -11,7 +11,7 @@ import { UsageError } from "./usage.ts";
  * is one, the remedy.
  */
 export function validate(recipe: Recipe): void {
-  const { model, maskRatio, batch, optimizer, schedule, checkpoint, seed } = recipe;
+  const { model, maskRatio, batch, optimizer, schedule, checkpoint, faults, report, seed } = recipe;
   validateModel(model);
   validateData(recipe.data, model.channels);
   validateMasking(model, maskRatio);
@@ -36,7 +36,22 @@ export function validate(recipe: Recipe): void {
   const warms = warmupEpochs >= 0 && warmupEpochs < epochs;
   within("schedule.warmupEpochs", warmupEpochs, warms, `0 or more and below ${epochs} epochs`);
   if (steps !== null) positiveIntegers("schedule.steps", steps);
+  const { rates, emaDecay } = optimizer;
+  const factors = rates.every(([, factor]) => factor >= 0);
+  within(
+    "optimizer.rates",
+    JSON.stringify(rates),
+    factors,
+    "pairs of a pattern and a factor from 0 up",
+  );
+  const averages = emaDecay === null || emaDecay > 0 && emaDecay < 1;
+  within("optimizer.emaDecay", emaDecay, averages, "between 0 and 1, or null");
   positiveIntegers("checkpoint.every", checkpoint.every);
+  positiveIntegers("checkpoint.keep", checkpoint.keep);
+  const bears = Number.isSafeInteger(faults.limit) && faults.limit >= 0;
+  within("faults.limit", faults.limit, bears, "an integer from 0 up");
+  positiveIntegers("report.every", report.every);
+  positiveIntegers("report.images", report.images);
   within("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "an integer from 0 up");
 }
 
@@ -87,19 +102,15 @@ function validateImageSize(model: McmaeSettings | MaeSettings): void {
 }
 
 function validateData(
-  { source, path, crop, mean, std, workers, maxBad }: DataSettings,
+  { path, valPath, valShare, cacheSide, crop, mean, std, workers, maxBad }: DataSettings,
   channels: number,
 ): void {
-  if (source !== "photos" && path === null) {
-    throw new UsageError(
-      `Recipe field data.path is needed for data.source = ${source}: add --data DIR`,
-    );
+  if (path === null) throw new UsageError("Recipe field data.path is needed: add --data DIR");
+  within("data.valShare", valShare, valShare >= 0 && valShare < 1, "in 0–1, without 1");
+  if (valPath !== null && valShare > 0) {
+    throw new UsageError("Recipe field data.valShare must be 0 where data.valPath is given");
   }
-  if (source === "photos" && path !== null) {
-    throw new UsageError(
-      "Recipe field data.path is for your own images: use --data DIR, or add data.source=folder",
-    );
-  }
+  positiveIntegers("data.cacheSide", cacheSide);
   const [least, most] = crop.scale;
   const fits = least > 0 && least <= most && most <= 1;
   within("data.crop.scale", crop.scale, fits, "two shares of the area in 0–1, the smaller first");

@@ -28,7 +28,6 @@ export const fashionMnist: Recipe = {
   },
   data: {
     ...pretraining.data,
-    source: "fashion_mnist",
     path: "/usr/share/datasets/fashion-mnist", // Debian's package
     crop: { scale: [0.6, 1], flip: true },
     mean: [0.286],
@@ -38,5 +37,6 @@ export const fashionMnist: Recipe = {
   batch: { micro: 64, effective: 256 },
   optimizer: { ...pretraining.optimizer, blr: 1.5e-3 },
   schedule: { epochs: 20, warmupEpochs: 1, steps: null }, // 235 updates an epoch
-  checkpoint: { every: 200 },
+  checkpoint: { every: 200, keep: 2 },
+  report: { every: 1000, images: 6 },
 };

@@ -29,8 +29,11 @@ export const mcmae = {
 export const pretraining = {
   maskRatio: 0.75, // the paper's "25 %" is the visible share
   data: {
-    source: "folder",
     path: null,
+    valPath: null,
+    valShare: 0,
+    cache: null,
+    cacheSide: 256,
     crop: { scale: [0.2, 1], flip: true },
     mean: [0.485, 0.456, 0.406],
     std: [0.229, 0.224, 0.225],
@@ -48,8 +51,12 @@ export const pretraining = {
     eps: 1e-8,
     weightDecay: 0.05,
     clipNorm: null,
+    rates: [],
+    emaDecay: null,
   },
   schedule: { epochs: 800, warmupEpochs: 40, steps: null },
-  checkpoint: { every: 1000 },
+  checkpoint: { every: 1000, keep: 2 },
+  faults: { policy: "stop", limit: 10 },
+  report: { every: 5000, images: 6 },
   seed: 0,
 } as const satisfies Partial<Recipe>;

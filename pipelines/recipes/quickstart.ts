@@ -24,12 +24,13 @@ export const quickstart: Recipe = {
     decoderDepth: 2,
     decoderHeads: 1,
   },
-  data: { ...pretraining.data, source: "photos", workers: 1 },
+  data: { ...pretraining.data, path: "bundled:photos", workers: 1 },
   batch: { micro: 16, effective: 16 },
   optimizer: {
     ...pretraining.optimizer,
     blr: 2.4e-2, // 1.5e-3 at 16: few updates, so a far higher rate than the paper's
   },
   schedule: { epochs: 36, warmupEpochs: 3, steps: null }, // 128 photos: 8 updates an epoch
-  checkpoint: { every: 100 },
+  checkpoint: { every: 96, keep: 2 },
+  report: { every: 48, images: 6 },
 };

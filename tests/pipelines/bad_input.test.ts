@@ -49,7 +49,7 @@ Deno.test("pretrain refuses a folder that is missing, empty or a file", async ()
     fails(
       ["mcmae_base", "--out", never],
       2,
-      "Recipe field data.path is needed for data.source = folder: add --data DIR",
+      "Recipe field data.path is needed: add --data DIR",
     ),
   ]);
   assert.ok(!await exists(never));

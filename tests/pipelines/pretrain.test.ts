@@ -10,7 +10,7 @@ const recipe = override(findRecipe("quickstart"), [...TINY, "model.masking=block
 
 /** Values of `samples` samples from a position on, in micro-batches of `micro`. */
 async function samplesAt(start: number, samples: number, micro: number) {
-  const data = { ...recipe.data, source: "folder", path: await drawings(8) } as const;
+  const data = { ...recipe.data, path: await drawings(8) } as const;
   const source = await trainingImages(data);
   const sized = { ...recipe, data, batch: { micro, effective: micro } };
   const values: Record<string, number[]> = { images: [], keep: [], restore: [], removed: [] };

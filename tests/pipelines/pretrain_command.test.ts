@@ -92,7 +92,7 @@ Deno.test("metrics.jsonl has one object a step, with the rate of warmupCosine()"
 
 Deno.test("recipe.json is the recipe with everything that the command line changed", async () => {
   await makeReference();
-  const fields = [...TINY, "data.source=folder", `data.path=${await drawings(COUNT)}`];
+  const fields = [...TINY, `data.path=${await drawings(COUNT)}`];
   assert.deepEqual(
     JSON.parse(await Deno.readTextFile(`${reference}/recipe.json`)),
     override(findRecipe("quickstart"), [...fields, "schedule.steps=6"]),

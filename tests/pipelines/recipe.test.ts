@@ -31,7 +31,7 @@ function refused(assignments: string[], message: string, recipe: Recipe = quicks
 Deno.test("recipes are valid, plain data, and named once", () => {
   for (const recipe of recipes) {
     assert.deepEqual(JSON.parse(JSON.stringify(recipe)), recipe);
-    validate(recipe.data.source === "folder" ? override(recipe, ["data.path=images"]) : recipe);
+    validate(recipe.data.path === null ? override(recipe, ["data.path=images"]) : recipe);
   }
   assert.equal(new Set(recipes.map(({ name }) => name)).size, recipes.length);
   assert.deepEqual(recipes.map(({ name }) => name), [
@@ -193,7 +193,7 @@ Deno.test("validate() refuses fields that contradict each other", () => {
   );
   refused(
     [],
-    "Recipe field data.path is needed for data.source = folder: add --data DIR",
+    "Recipe field data.path is needed: add --data DIR",
     base,
   );
 });
