@@ -62,10 +62,14 @@ export { loadSafetensors, type Safetensors, writeSafetensors } from "./src/safet
 // Data
 export { DataError, type Dataset, type ImageFolder, imageFolder } from "./data/dataset.ts";
 export { decodeImage } from "./data/decode.ts";
+export { findImages, type Found } from "./data/find.ts";
 export { idxImages, idxLabels } from "./data/idx.ts";
 export { type ImageBatch, type ImageSource, loadBatches, type LoadOptions } from "./data/loader.ts";
 export { type Mask, maskFromNoise, randomMask } from "./data/mask.ts";
+export { sampleName } from "./data/place.ts";
 export { type Image, resize } from "./data/resize.ts";
+export { openSource } from "./data/source.ts";
+export { holdOut } from "./data/split.ts";
 export {
   evaluationCrop,
   IMAGENET_MEAN,
@@ -78,7 +82,7 @@ export {
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";
 export { prepare, type StepMetrics, type Task, type Trainer } from "./pipelines/train.ts";
 export { initialParams, pretrainStages, pretrainTask } from "./pipelines/pretrain.ts";
-export { photosFolder, trainingImages } from "./pipelines/images.ts";
+export { type ImageSplits, openImages, photosFolder } from "./pipelines/images.ts";
 export { reconstruct, writePicture } from "./pipelines/reconstruction.ts";
 export { override, type Recipe, UsageError, validate } from "./pipelines/recipe.ts";
 export { findRecipe, recipes } from "./pipelines/recipes/mod.ts";

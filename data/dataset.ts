@@ -19,10 +19,11 @@ export interface ImageFolder {
   readonly classes?: string[];
 }
 
-const EXTENSION = /\.(jpe?g|png|webp)$/i;
+/** Extensions of image files. */
+export const EXTENSION: RegExp = /\.(jpe?g|png|webp|tiff?|npy)$/i;
 
 /**
- * Lists the JPEG, PNG and WebP files in a folder and its subfolders, by their extensions.
+ * Lists the JPEG, PNG, WebP, TIFF and .npy files in a folder and its subfolders, by extension.
  *
  * Hidden files are left out, and files are not opened, so some may turn out not to be images.
  *
@@ -37,7 +38,9 @@ export async function imageFolder(dir: string): Promise<ImageFolder> {
     throw new DataError(`Cannot read folder ${dir}: ${reasonOf(cause)}`, { cause });
   }
   if (names.length === 0) {
-    throw new DataError(`Cannot use folder ${dir}: it holds no JPEG, PNG or WebP image`);
+    throw new DataError(
+      `Cannot use folder ${dir}: it holds no JPEG, PNG, WebP, TIFF or .npy image`,
+    );
   }
   names.sort();
   const files = names.map((name) => `${root}/${name}`);
@@ -46,6 +49,14 @@ export async function imageFolder(dir: string): Promise<ImageFolder> {
   const classes = [...new Set(classNames)].sort();
   const labelOf = new Map(classes.map((name, label) => [name, label]));
   return { files, labels: classNames.map((name) => labelOf.get(name)!), classes };
+}
+
+/** Whether there is an image in a folder or its subfolders; false for what cannot be read. */
+export async function holdsImages(dir: string): Promise<boolean> {
+  try {
+    for await (const _ of imagesBelow(dir, "")) return true;
+  } catch { /* no folder, or a closed one */ }
+  return false;
 }
 
 /** Paths of images relative to `root`, each beginning with `prefix`. */

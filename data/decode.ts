@@ -1,5 +1,7 @@
 import sharp from "sharp";
 import { DataError } from "./dataset.ts";
+import { readFile } from "./files.ts";
+import { isNpy, parseNpy } from "./npy.ts";
 import type { Image } from "./resize.ts";
 
 // One thread and no cache: the loader runs one decoder a worker, and reads every file once.
@@ -11,67 +13,91 @@ const FORMATS = new Set(["jpeg", "png", "webp", "gif", "tiff", "heif"]);
 
 /**
  * Decodes a JPEG, PNG, WebP, GIF, TIFF or AVIF file as Pillow's `Image.open(path).convert("RGB")`
- * does, or `convert("L")` for one channel.
+ * does, or `convert("L")` for one channel; or a .npy array.
  *
  * The orientation of EXIF and colour profiles are ignored, alpha is dropped, palettes and grey are
  * expanded, CMYK is converted by Pillow's formula, 16-bit samples keep their high byte, and an
  * animation gives its first frame. Pillow differs in two cases: it clips 16-bit grey to white, and
  * shows the colour beneath a GIF's transparent pixels, which are black here.
  *
+ * For any other number of channels the file's bands are taken as they are.
+ *
  * @returns Image `[H, W, channels]`.
- * @throws {DataError} If the file cannot be read, is no image or is truncated.
+ * @throws {DataError} If the file cannot be read, is no image, is truncated, or has other bands.
  */
-export async function decodeImage(path: string, channels: 1 | 3 = 3): Promise<Image> {
-  const bytes = await readFile(path);
-  if (bytes.length === 0) throw new DataError(`Cannot decode ${path}: the file is empty`);
-  const input = sharp(bytes, { failOn: "truncated", ignoreIcc: true });
-  const { format, space } = await input.metadata().catch((error) => {
-    throw isUnknown(error) ? notAnImage(path) : damaged(path, error);
-  });
-  if (!FORMATS.has(format)) throw notAnImage(path);
-  const inks = space === "cmyk";
-  if (inks) input.pipelineColourspace("cmyk").toColourspace("cmyk"); // no profile, just the inks
-  else input.removeAlpha().toColourspace("srgb");
-  const { data, info: { width, height } } = await input.raw()
-    .toBuffer({ resolveWithObject: true }).catch((error) => {
-      throw damaged(path, error);
-    });
-  const buffer = data.buffer as ArrayBuffer; // sharp never shares it
-  const samples = new Uint8Array(buffer, data.byteOffset, data.length);
-  const pixels = inks ? inksToColours(samples) : samples;
-  return { width, height, channels, pixels: channels === 1 ? luma(pixels) : pixels };
+export async function decodeImage(path: string, channels = 3): Promise<Image> {
+  return await decodeBytes(await readFile(path), path, channels);
 }
 
 /**
- * Reads a whole file.
+ * Decodes the bytes of a file as {@linkcode decodeImage} does.
  *
- * @throws {DataError} If it cannot be read; the message names it.
+ * @param name What errors call the file.
+ * @param channels The file's own bands, unconverted, if left out.
+ * @throws {DataError} As {@linkcode decodeImage}.
  */
-export async function readFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return await Deno.readFile(path);
-  } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "no such file"
-      : (cause as Error).message;
-    throw new DataError(`Cannot read ${path}: ${reason}`, { cause });
+export async function decodeBytes(
+  bytes: Uint8Array<ArrayBuffer>,
+  name: string,
+  channels?: number,
+): Promise<Image> {
+  if (bytes.length === 0) throw new DataError(`Cannot decode ${name}: the file is empty`);
+  if (isNpy(bytes)) return withChannels(parseNpy(bytes, name), name, channels);
+  const input = sharp(bytes, { failOn: "truncated", ignoreIcc: true, limitInputChannels: 0 });
+  const { format, space, depth, channels: bands } = await input.metadata().catch((error) => {
+    throw isUnknown(error) ? notAnImage(name) : damaged(name, error);
+  });
+  if (!FORMATS.has(format)) throw notAnImage(name);
+  const inks = space === "cmyk";
+  const grey = space === "b-w" || space === "grey16";
+  // A photo is what Pillow has a mode for: grey, colours or inks, perhaps with alpha.
+  const isPhoto = inks || bands <= (grey ? 2 : 4);
+  const converts = (channels === 1 || channels === 3) && isPhoto;
+  if (!converts && depth !== "uchar" && depth !== "ushort") {
+    throw new DataError(`Cannot decode ${name}: its samples are ${depth}, not of 8 or 16 bits`);
   }
+  if (inks) input.pipelineColourspace("cmyk").toColourspace("cmyk"); // no profile, just the inks
+  else if (converts) input.removeAlpha().toColourspace("srgb");
+  const { data, info } = await input.raw().toBuffer({ resolveWithObject: true }).catch((error) => {
+    throw damaged(name, error);
+  });
+  const { width, height } = info;
+  const buffer = data.buffer as ArrayBuffer; // sharp never shares it
+  const samples = new Uint8Array(buffer, data.byteOffset, data.length);
+  if (converts) {
+    const rgb = { width, height, channels: 3, pixels: inks ? inksToColours(samples) : samples };
+    return withChannels(rgb, name, channels);
+  }
+  const pixels = grey ? onceGrey(samples, info.channels, bands) : samples;
+  return withChannels({ width, height, channels: bands, pixels }, name, channels);
+}
+
+/** Repeats grey or takes the luma where one and three channels meet; other bands must agree. */
+export function withChannels(image: Image, name: string, channels = image.channels): Image {
+  const { channels: found, pixels } = image;
+  if (found === channels) return image;
+  if (found === 3 && channels === 1) return { ...image, channels, pixels: luma(pixels) };
+  if (found === 1 && channels === 3) {
+    const repeated = Uint8Array.from({ length: 3 * pixels.length }, (_, i) => pixels[i / 3 | 0]);
+    return { ...image, channels, pixels: repeated };
+  }
+  throw new DataError(`Cannot use ${name}: it has ${found} bands, not ${channels}`);
 }
 
 function isUnknown(error: Error): boolean {
   return error.message.includes("unsupported image format");
 }
 
-function notAnImage(path: string): DataError {
+function notAnImage(name: string): DataError {
   return new DataError(
-    `Cannot decode ${path}: it is not a JPEG, PNG, WebP, GIF, TIFF or AVIF image`,
+    `Cannot decode ${name}: it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or .npy image`,
   );
 }
 
 // libvips keeps one message for all threads, so with several workers its reason may be another
 // file's: it stays in the cause.
-function damaged(path: string, cause: Error): DataError {
-  return new DataError(`Cannot decode ${path}: it is truncated or damaged`, { cause });
+function damaged(name: string, cause: Error): DataError {
+  return new DataError(`Cannot decode ${name}: it is truncated or damaged`, { cause });
 }
 
 /** CMYK to RGB as Pillow's cmyk2rgb: black scales what each ink leaves of white. */
@@ -94,4 +120,19 @@ function luma(rgb: Uint8Array): Uint8Array<ArrayBuffer> {
     grey[i] = (19595 * rgb[p] + 38470 * rgb[p + 1] + 7471 * rgb[p + 2] + 0x8000) >> 16;
   }
   return grey;
+}
+
+/** Undoes what sharp makes of grey: three equal channels in its place, before the other bands. */
+function onceGrey(
+  samples: Uint8Array<ArrayBuffer>,
+  stride: number,
+  bands: number,
+): Uint8Array<ArrayBuffer> {
+  if (stride === bands) return samples;
+  const pixels = new Uint8Array(samples.length / stride * bands);
+  for (let from = 0, to = 0; to < pixels.length; from += stride, to += bands) {
+    pixels[to] = samples[from];
+    for (let band = 1; band < bands; band++) pixels[to + band] = samples[from + band + 2];
+  }
+  return pixels;
 }

@@ -4,7 +4,7 @@
  */
 
 import { DataError, type Dataset } from "./dataset.ts";
-import { readFile } from "./decode.ts";
+import { readFile } from "./files.ts";
 import type { Image } from "./resize.ts";
 
 /** Bytes of any shape, row-major. */

@@ -1,12 +1,16 @@
 import { fold, key, permutation } from "../src/random.ts";
 import { DataError } from "./dataset.ts";
+import type { Stamp } from "./files.ts";
+import { placeOf } from "./place.ts";
+import { CrashError, WorkerPool } from "./pool.ts";
 import type { ImageSource } from "./source.ts"; // types only: the decoder stays in the workers
 import type { Answer, Crop, Job, Setup } from "./worker.ts";
 
 export type { Crop, ImageSource };
 
-/** What to load; the batches depend on all but `workers` and `prefetch`. */
+/** What to load; the batches depend on all but `workers`, `prefetch` and the cache's folder. */
 export interface LoadOptions extends Setup {
+  readonly source: ImageSource;
   readonly seed: number;
   /** Samples a batch, N; may exceed the source's length. */
   readonly batch: number;
@@ -17,6 +21,8 @@ export interface LoadOptions extends Setup {
   readonly prefetch?: number;
   /** Bad files to bear; any number unless given, as long as one is good. */
   readonly maxBad?: number;
+  /** Module of the workers, for one that does more than the project's own. */
+  readonly worker?: URL;
 }
 
 /** Training views of N images. */
@@ -31,6 +37,8 @@ export interface ImageBatch {
   readonly indices: Uint32Array<ArrayBuffer>;
   /** Bad files met so far, with the reason; grows as loading goes on. */
   readonly skipped: ReadonlyMap<string, string>;
+  /** What went wrong without harm: workers that crashed, a cache on a full disk; grows too. */
+  readonly warnings: ReadonlySet<string>;
 }
 
 /**
@@ -38,23 +46,25 @@ export interface ImageBatch {
  *
  * Epoch e goes through `permutation(fold(key(seed), e))`, and a sample's draws come from
  * `fold(key(seed), e, index)`, so a batch depends on its position alone: not on the number of
- * workers or their order, nor on where a run was resumed. A bad file's place is taken by the next
- * good one in the order of the epoch, with the draws of that place.
+ * workers or their order, their crashes, or where a run was resumed. A bad file's place is taken by
+ * the next good one in the order of the epoch, with the draws of that place; a file that crashes
+ * three workers is bad.
  *
  * Leaving a `for await` over it, or its `return()`, ends the workers.
  *
  * @throws {RangeError} If an option is out of its range.
- * @throws {DataError} If the source is bad, or more than `maxBad` or all of its files are.
+ * @throws {DataError} If more than `maxBad` or all of the files are bad.
+ * @throws {Error} If workers cannot start.
  *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { findRecipe, loadBatches, trainingImages } from "@mcmae/mcmae";
+ * import { findRecipe, loadBatches, openImages } from "@mcmae/mcmae";
  *
  * const normal = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], workers: 1, maxBad: 0 };
  * const crop = { scale: [0.2, 1], flip: true } as const;
- * const source = await trainingImages(findRecipe("quickstart").data);
- * const options = { source, seed: 0, batch: 2, start: 0, channels: 3, ...normal } as const;
+ * const { train } = await openImages(findRecipe("quickstart").data);
+ * const options = { source: train, seed: 0, batch: 2, start: 0, channels: 3, ...normal } as const;
  * for await (const { images } of loadBatches({ ...options, crop: { ...crop, height: 32, width: 32 } })) {
  *   assert.equal(images.length, 2 * 32 * 32 * 3);
  *   break; // ends the workers
@@ -64,11 +74,19 @@ export interface ImageBatch {
 export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBatch, void, void> {
   checkOptions(options);
   const { source, seed, batch, start, crop, channels, prefetch = 2, maxBad = Infinity } = options;
+  const { mean, std, cache, workers, worker: module = new URL("./worker.ts", import.meta.url) } =
+    options;
   const { length } = source;
   const root = key(seed);
   const bad = new Map<number, string>();
   const skipped = new Map<string, string>();
-  using pool = new WorkerPool(options);
+  const warnings = new Set<string>();
+  const stamps: Stamp[] = []; // of files that were read, so that none is asked for twice
+  const setup: Setup = { crop, mean, std, channels, cache };
+  using pool = new WorkerPool<Job, Answer>({
+    ...{ module, setup, workers },
+    onCrash: (reason) => warnings.add(`A worker crashed and was replaced: ${reason}`),
+  });
 
   let order = new Uint32Array();
   let orderEpoch = -1;
@@ -76,6 +94,21 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
     if (epoch !== orderEpoch) order = permutation(fold(root, epoch), length);
     orderEpoch = epoch;
     return order;
+  };
+
+  const loadView = async (index: number, key: Job["key"]): Promise<Answer> => {
+    const place = placeOf(source, index);
+    try {
+      const answer = await pool.ask({ place: { stamp: stamps[index], ...place }, key });
+      if ("view" in answer) {
+        if (answer.warning) warnings.add(answer.warning);
+        if (answer.stamp) stamps[index] = answer.stamp;
+      }
+      return answer;
+    } catch (error) {
+      if (!(error instanceof CrashError)) throw error;
+      return { reason: `Cannot decode ${place.name}: it crashes the decoder (${error.message})` };
+    }
   };
 
   const loadSample = async (position: number) => {
@@ -86,10 +119,10 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
     for (let next = place; next < place + length; next++) {
       const index = order[next % length];
       if (bad.has(index)) continue;
-      const answer = await pool.ask(index, sampleKey);
+      const answer = await loadView(index, sampleKey);
       if ("view" in answer) return { index, view: answer.view };
       bad.set(index, answer.reason);
-      skipped.set(sampleName(source, index), answer.reason);
+      skipped.set(placeOf(source, index).name, answer.reason);
       if (bad.size > maxBad) break;
     }
     throw tooManyBad(bad, length, maxBad);
@@ -105,7 +138,7 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
       indices[sample] = index;
     }));
     const epoch = Math.floor(position / length);
-    return { images, position: position + batch, epoch, indices, skipped };
+    return { images, position: position + batch, epoch, indices, skipped, warnings };
   };
 
   const ahead: Promise<ImageBatch>[] = [];
@@ -115,62 +148,6 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
     ahead.push(loading);
     if (ahead.length > prefetch) yield await ahead.shift()!;
   }
-}
-
-/** Workers that make views; each job goes to the one with the fewest to do. */
-class WorkerPool implements Disposable {
-  readonly #workers: { worker: Worker; jobs: number }[];
-  readonly #asked = new Map<number, (answer: Answer | Error) => void>();
-  #failure?: Error;
-  #nextId = 0;
-
-  constructor({ source, crop, mean, std, channels, workers }: LoadOptions) {
-    const setup: Setup = { source, crop, mean, std, channels };
-    this.#workers = Array.from({ length: workers }, () => {
-      const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-      const entry = { worker, jobs: 0 };
-      worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-        if (data.id === undefined) {
-          return this.#fail(new DataError((data as { reason: string }).reason));
-        }
-        entry.jobs--;
-        this.#asked.get(data.id)?.(data);
-        this.#asked.delete(data.id);
-      };
-      worker.onerror = (event) => {
-        event.preventDefault(); // it would end the process before anyone can react
-        this.#fail(new Error(`Image worker failed: ${event.message}`));
-      };
-      worker.postMessage(setup);
-      return entry;
-    });
-  }
-
-  ask(index: number, key: Job["key"]): Promise<Answer> {
-    if (this.#failure) return Promise.reject(this.#failure);
-    const entry = this.#workers.reduce((least, other) => other.jobs < least.jobs ? other : least);
-    const id = this.#nextId++;
-    entry.jobs++;
-    entry.worker.postMessage({ id, index, key } satisfies Job);
-    return new Promise((resolve, reject) => {
-      this.#asked.set(id, (answer) => answer instanceof Error ? reject(answer) : resolve(answer));
-    });
-  }
-
-  #fail(error: Error): void {
-    this.#failure ??= error;
-    for (const settle of this.#asked.values()) settle(this.#failure);
-    this.#asked.clear();
-  }
-
-  [Symbol.dispose](): void {
-    for (const { worker } of this.#workers) worker.terminate();
-  }
-}
-
-/** Name of a sample for messages: its file, or its place in one. */
-function sampleName(source: ImageSource, index: number): string {
-  return source.kind === "folder" ? source.files[index] : `${source.path}[${index}]`;
 }
 
 function tooManyBad(bad: ReadonlyMap<number, string>, length: number, limit: number): DataError {

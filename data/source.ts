@@ -1,44 +1,71 @@
-import { DataError, type Dataset } from "./dataset.ts";
-import { decodeImage } from "./decode.ts";
-import { idxImages } from "./idx.ts";
+import type { CacheSettings } from "./cache.ts";
+import type { Dataset } from "./dataset.ts";
+import type { Stamp } from "./files.ts";
+import { type Names, placeOf } from "./place.ts";
+import { openReader } from "./reader.ts";
 import type { Image } from "./resize.ts";
 
-/** Where images come from: plain data, so that it can be posted to a worker. */
-export type ImageSource =
-  | { readonly kind: "folder"; readonly files: readonly string[]; readonly length: number }
-  | { readonly kind: "idx"; readonly path: string; readonly length: number };
-
-/**
- * Opens a source; grey images are repeated for three channels.
- *
- * @throws {DataError} If an IDX file is bad or has another length. Image files are only read, and
- * then may turn out bad, by `get`.
- */
-export async function openSource(
-  source: ImageSource,
-  channels: 1 | 3,
-): Promise<Dataset<Image>> {
-  if (source.kind === "folder") {
-    const { files } = source;
-    return { length: files.length, get: (index) => decodeImage(files[index], channels) };
-  }
-  const images = await idxImages(source.path);
-  if (images.length !== source.length) {
-    throw new DataError(
-      `Cannot use ${source.path}: it holds ${images.length} images, not ${source.length}`,
-    );
-  }
-  return {
-    length: images.length,
-    get: async (index) => repeatChannel(await images.get(index), channels),
-  };
+/** What every source has. */
+interface Samples {
+  readonly length: number;
+  /** Label of each sample; an index into `classes` where they have names; -1 where unknown. */
+  readonly labels?: Int32Array;
+  readonly classes?: readonly string[];
 }
 
-function repeatChannel(grey: Image, channels: number): Image {
-  if (channels === 1) return grey;
-  const pixels = new Uint8Array(grey.pixels.length * channels);
-  for (let i = 0; i < grey.pixels.length; i++) {
-    pixels.fill(grey.pixels[i], i * channels, (i + 1) * channels);
-  }
-  return { ...grey, channels, pixels };
+/** Files of one image each. */
+export interface FileSource extends Samples {
+  readonly kind: "files";
+  readonly files: readonly string[];
+  /** Folder that names of samples begin below. */
+  readonly root?: string;
+}
+
+/** Members of tar files. */
+export interface ShardSource extends Samples {
+  readonly kind: "shards";
+  readonly shards: readonly Shard[];
+  /** Where each sample lies: index of its shard, and its bytes there. */
+  readonly shard: Uint32Array;
+  readonly offset: Float64Array;
+  readonly size: Float64Array;
+  readonly names: Names;
+}
+
+/** A tar file; `file` is where it lies uncompressed. */
+export interface Shard extends Stamp {
+  readonly name: string;
+  readonly file: string;
+}
+
+/** Images of an IDX file. */
+export interface IdxSource extends Samples {
+  readonly kind: "idx";
+  readonly path: string;
+  /** Which of its images, and how many it holds; all of them unless given. */
+  readonly pick?: Uint32Array;
+  readonly total?: number;
+}
+
+/**
+ * Where images come from: plain data, so that it can be posted to a worker, and small enough for
+ * millions of samples.
+ */
+export type ImageSource = FileSource | ShardSource | IdxSource;
+
+/**
+ * Opens a source to read its images here, without workers.
+ *
+ * @returns A dataset whose `get` throws DataError for a bad image.
+ */
+export function openSource(
+  source: ImageSource,
+  channels: number,
+  cache?: CacheSettings,
+): Promise<Dataset<Image>> {
+  const read = openReader(channels, cache);
+  return Promise.resolve({
+    length: source.length,
+    get: async (index) => (await read(placeOf(source, index))).image,
+  });
 }

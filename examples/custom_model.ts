@@ -26,7 +26,7 @@ const loss = m.stage("loss", ({ params, batch }: { params: Params; batch: Batch 
 
 const normal = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], workers: 1, maxBad: 0 };
 const crop = { scale: [0.2, 1], flip: true, height: 64, width: 64 } as const;
-const source = await m.trainingImages(m.findRecipe("quickstart").data);
+const { train: source } = await m.openImages(m.findRecipe("quickstart").data);
 
 async function* batches(start: number): AsyncGenerator<Batch, void, void> {
   const options = { source, crop, ...normal, seed: 0, batch: 16, start, channels: 3 } as const;
@@ -40,7 +40,7 @@ const trainer = await m.prepare(await m.openDevice(), {
   loss,
   optimizer: m.adamW({ betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.05 }),
   clipNorm: 1,
-  ...{ batches, microBatch: 16, accumulate: 1, rate: () => 3e-3, start: 0, steps: 60 },
+  ...{ batches, microBatch: 16, accumulate: 1, rate: () => 3e-3, steps: 60 },
 });
 for await (const metrics of trainer.run()) {
   for (const { step, loss } of metrics) if (step % 10 === 0) console.log(step, loss.toFixed(4));

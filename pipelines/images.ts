@@ -1,12 +1,15 @@
 /**
- * From a recipe's data settings to a list of images.
+ * From a recipe's data settings to images to train and to validate on.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { DataError, imageFolder } from "../data/dataset.ts";
-import { idxImages } from "../data/idx.ts";
+import { DataError } from "../data/dataset.ts";
+import { reasonOf } from "../data/files.ts";
+import { findImages } from "../data/find.ts";
+import { alignClasses } from "../data/labels.ts";
 import type { ImageSource } from "../data/source.ts";
+import { holdOut } from "../data/split.ts";
 import { BUNDLED, type DataSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
@@ -22,38 +25,63 @@ export function photosFolder(): string {
   return fileURLToPath(new URL("../data/photos", import.meta.url));
 }
 
+/** Images to train on and, where there are some, to validate on. */
+export interface ImageSplits {
+  readonly train: ImageSource;
+  /** In other samples than `train`, with its classes. */
+  readonly val?: ImageSource;
+}
+
 /**
- * Lists the training images of a recipe.
+ * Opens the images of a recipe, in any form that `findImages` knows.
  *
- * @throws {UsageError} If the folder or file that was asked for is missing, empty or bad.
+ * Those to validate on are those of `valPath`; else the split that the names at `path` tell; else
+ * the share `valShare` of the samples, which a hash of their names holds out for good.
+ *
+ * @throws {UsageError} If a folder or file that was asked for is missing, empty or bad.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openImages } from "@mcmae/mcmae";
+ *
+ * const { train, val } = await openImages({ path: "bundled:photos", valShare: 0.2 });
+ * assert.ok(val!.length < train.length);
+ * ```
  */
-export async function trainingImages(settings: DataSettings): Promise<ImageSource> {
+export async function openImages(
+  settings: Pick<DataSettings, "path"> & Partial<DataSettings>,
+): Promise<ImageSplits> {
+  const { path, valPath = null, valShare = 0, cache = null } = settings;
+  if (path === null) throw new UsageError("Cannot open images: data.path is null");
   try {
-    return await sourceOf(settings);
+    if (cache !== null) await makeFolder(cache);
+    const { train, val } = await findImages(path === BUNDLED ? photosFolder() : path, cache);
+    if (valPath !== null) {
+      const other = await findImages(valPath === BUNDLED ? photosFolder() : valPath, cache);
+      return { train, val: alignClasses(other.val ?? other.train, train, valPath) };
+    }
+    if (val) return { train, val: alignClasses(val, train, path) };
+    if (valShare === 0) return { train };
+    const parts = holdOut(train, valShare);
+    if (parts.train.length === 0) {
+      throw new DataError(
+        `Cannot hold out ${valShare} of ${path}: none of its ${train.length} images is left`,
+      );
+    }
+    return parts.val.length === 0 ? { train } : parts;
   } catch (error) {
-    if (!(error instanceof DataError) || settings.path === BUNDLED) throw error;
+    if (!(error instanceof DataError) || path === BUNDLED && valPath === null && cache === null) {
+      throw error;
+    }
     throw new UsageError(error.message, { cause: error });
   }
 }
 
-async function sourceOf({ path }: DataSettings): Promise<ImageSource> {
-  const file = `${path}/train-images-idx3-ubyte.gz`;
-  if (await Deno.stat(file).then(() => true, () => false)) {
-    const { length } = await idxImages(file);
-    return { kind: "idx", path: file, length };
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new DataError(`Cannot make folder ${path}: ${reasonOf(cause)}`, { cause });
   }
-  const { files } = await imageFolder(path === BUNDLED ? photosFolder() : path!);
-  return { kind: "folder", files, length: files.length };
-}
-
-/**
- * Channels that image files can give.
- *
- * @throws {UsageError} If it is another number.
- */
-export function channelsOf(channels: number): 1 | 3 {
-  if (channels === 1 || channels === 3) return channels;
-  throw new UsageError(
-    `Cannot load images of ${channels} channels: files give 1 or 3; set model.channels to one of them`,
-  );
 }

@@ -4,36 +4,37 @@
  * @module
  */
 import { createBuffer, type Device, readBuffers } from "../src/device.ts";
-import type { Tensor } from "../src/tensor.ts";
+import { bytesOf, type Tensor } from "../src/tensor.ts";
 
 /** Steps whose metrics may wait to be read. */
 export const RING = 8;
 
-/** Copies each step's metrics aside, to be read together. */
-export function metricsReader(device: Device) {
-  const bytes = 3 * 4;
+/**
+ * Copies each step's metrics aside, to be read together.
+ *
+ * @param metrics The tensor that every step leaves its metrics in.
+ */
+export function metricsReader<Step>(device: Device, metrics: Tensor) {
+  const bytes = bytesOf(metrics);
+  const { buffer } = metrics.source as { buffer: GPUBuffer };
   const buffers = Array.from({ length: RING }, () => createBuffer(device, bytes, "metrics"));
-  let steps: { step: number; lr: number }[] = [];
+  let steps: Step[] = [];
   return {
     get pending() {
       return steps.length;
     },
-    push(metrics: Tensor, step: { step: number; lr: number }) {
+    push(step: Step) {
       const encoder = device.gpu.createCommandEncoder();
-      const { buffer } = metrics.source as { buffer: GPUBuffer };
       encoder.copyBufferToBuffer(buffer, 0, buffers[steps.length], 0, bytes);
       device.gpu.queue.submit([encoder.finish()]);
       steps.push(step);
     },
-    async flush() {
-      const sources = steps.map((_, i) => ({ buffer: buffers[i], bytes }));
+    /** The steps since the last flush, with their metrics. */
+    async flush(): Promise<{ step: Step; values: Float32Array }[]> {
       const done = steps;
       steps = [];
-      const values = await readBuffers(device, sources);
-      return done.map((step, i) => {
-        const [loss, gradNorm, healthy] = new Float32Array(values[i]);
-        return { ...step, loss, gradNorm, healthy };
-      });
+      const values = await readBuffers(device, done.map((_, i) => ({ buffer: buffers[i], bytes })));
+      return done.map((step, i) => ({ step, values: new Float32Array(values[i]) }));
     },
   };
 }

@@ -15,10 +15,11 @@ import { type Autoencoder, autoencoder } from "../src/models/autoencoder.ts";
 import { FROZEN, type MaskedImages } from "../src/models/decoder.ts";
 import { adamW, type Optimizer, type Params } from "../src/optim.ts";
 import { fold, key } from "../src/random.ts";
+import { factorOf, matches, type Rules } from "../src/rules.ts";
 import { scaledRate, warmupCosine } from "../src/schedule.ts";
 import { type Tensor, tensor } from "../src/tensor.ts";
-import { channelsOf } from "./images.ts";
-import type { Recipe } from "./recipe.ts";
+import { entries } from "../src/tree.ts";
+import { nearest, type Recipe, UsageError } from "./recipe.ts";
 import { pipe, type Stage, stage } from "./stage.ts";
 import type { Task } from "./train.ts";
 
@@ -38,6 +39,7 @@ interface Masked {
 const MASKS = 0x6d61736b;
 const PARAMETERS = 0x70617261;
 export const PICTURES = 0x70696374;
+export const VALIDATION = 0x76616c69;
 
 /** The stages of a recipe, by name. */
 export interface PretrainStages {
@@ -64,8 +66,7 @@ export function pretrainStages(
   onBatch: (batch: ImageBatch) => void = () => {},
 ): PretrainStages {
   const model: Autoencoder<Params> = autoencoder(recipe.model) as Autoencoder<never>;
-  const { imageSize: [height, width] } = recipe.model;
-  const channels = channelsOf(recipe.model.channels);
+  const { imageSize: [height, width], channels } = recipe.model;
   const { data, batch: { micro }, seed, optimizer } = recipe;
   return {
     decodeData: (start) =>
@@ -73,6 +74,7 @@ export function pretrainStages(
         ...{ source, seed, start, channels, batch: micro },
         ...{ mean: data.mean, std: data.std, workers: data.workers, maxBad: data.maxBad },
         crop: { height, width, ...data.crop },
+        ...(data.cache && { cache: { folder: data.cache, side: data.cacheSide } }),
       }),
     mask: async function* (batches) {
       for await (const batch of batches) {
@@ -89,7 +91,7 @@ export function pretrainStages(
       predicted: model.decode(params, latent, batch),
     })),
     loss: stage("loss", ({ predicted, batch }) => model.loss(predicted, batch)),
-    optimizer: adamW(optimizer),
+    optimizer: adamW({ ...optimizer, rate: (path) => factorOf(optimizer.rates, path) }),
   };
 }
 
@@ -139,7 +141,11 @@ export function totalSteps({ schedule, batch }: Recipe, images: number): number 
   return schedule.steps ?? Math.ceil(schedule.epochs * images / batch.effective);
 }
 
-/** The training task of a recipe: its stages, chained. */
+/**
+ * The training task of a recipe: its stages, chained.
+ *
+ * @throws {UsageError} If a pattern of `optimizer.rates` matches no parameter, or all are frozen.
+ */
 export function pretrainTask(
   recipe: Recipe,
   source: ImageSource,
@@ -150,7 +156,7 @@ export function pretrainTask(
     source,
     onBatch,
   );
-  const { schedule, batch } = recipe;
+  const { schedule, batch, optimizer: { rates, emaDecay, clipNorm } } = recipe;
   const cosine = {
     lr: peakRate(recipe),
     minLr: recipe.optimizer.minLr,
@@ -158,18 +164,37 @@ export function pretrainTask(
     // A run that goes on past its epochs ends its cosine where it ends.
     epochs: Math.max(schedule.epochs, (schedule.steps ?? 0) * batch.effective / source.length),
   };
+  const params = initialParams(recipe);
+  const isTable = (path: string) => FROZEN.includes(path.split(".")[0]);
+  const frozen = (path: string) => isTable(path) || factorOf(rates, path) === 0;
+  checkRates(rates, entries<Tensor>(params).map(([path]) => path), frozen);
   return {
-    params: initialParams(recipe),
-    frozen: FROZEN,
+    params,
+    frozen,
     batches: pipe(decodeData, mask),
     loss: pipe(encode, decode, loss),
     optimizer,
-    clipNorm: recipe.optimizer.clipNorm,
+    clipNorm,
+    emaDecay,
     microBatch: batch.micro,
     accumulate: batch.effective / batch.micro,
     rate: (step) => warmupCosine(cosine, step * batch.effective / source.length),
-    start: 0,
-    every: recipe.checkpoint.every,
     steps: totalSteps(recipe, source.length),
   };
+}
+
+function checkRates(
+  rates: Rules,
+  paths: readonly string[],
+  frozen: (path: string) => boolean,
+): void {
+  for (const [pattern] of rates) {
+    if (paths.some((path) => matches(pattern, path))) continue;
+    const meant = nearest(pattern, paths);
+    const advice = meant ? `: did you mean ${meant}?` : "";
+    throw new UsageError(`Recipe field optimizer.rates: no parameter matches ${pattern}${advice}`);
+  }
+  if (paths.every(frozen)) {
+    throw new UsageError("Recipe field optimizer.rates freezes every parameter");
+  }
 }

@@ -3,31 +3,25 @@
  *
  * @module
  */
-// @ts-types="@types/cli-progress"
-import cliProgress from "cli-progress";
 import { parseArgs } from "node:util";
-import type { ImageSource } from "../data/source.ts";
-import { type Device, openDevice } from "../src/device.ts";
+import { type Device, MemoryError, openDevice } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
-import { sizeOf, type Tensor } from "../src/tensor.ts";
-import { leaves } from "../src/tree.ts";
-import { trainingImages } from "./images.ts";
+import { readCheckpoint, tidy, writeModels } from "./checkpoints.ts";
+import { fit } from "./fit.ts";
+import { type ImageSplits, openImages } from "./images.ts";
+import { onInterrupt } from "./interrupt.ts";
+import { preparePanels } from "./panels.ts";
 import { type MaskedBatch, peakRate, pretrainTask } from "./pretrain.ts";
-import { reconstruct, writePicture } from "./reconstruction.ts";
+import { profileText } from "./profile.ts";
+import { startProgress } from "./progress.ts";
 import { BUNDLED, checkContinues, override, type Recipe, validate } from "./recipe.ts";
 import { findRecipe, recipes } from "./recipes/mod.ts";
-import {
-  FILES,
-  newRunFolder,
-  oldRunFolder,
-  openMetrics,
-  openRunFolder,
-  readRecipe,
-  readState,
-  writeState,
-} from "./run_folder.ts";
-import { prepare, split, type Task, type Trainer } from "./train.ts";
+import { writeReport } from "./report/report.ts";
+import { FILES, newRunFolder, oldRunFolder, openRunFolder, readRecipe } from "./run_folder.ts";
+import { countParameters, runInfo, writeRunInfo } from "./run_info.ts";
+import { initialWeights, prepare, type Task, type Trainer } from "./train.ts";
 import { UsageError } from "./usage.ts";
+import { prepareValidation } from "./validation.ts";
 
 const HELP = `Pretrain a masked autoencoder on images.
 
@@ -44,6 +38,7 @@ Options:
   --steps N      Stop after N optimizer steps
   --seed N       Another draw of parameters, crops and masks
   --resume       Continue the run in --out (default: the recipe's latest)
+  --profile N    Time N steps by stage and op, and print where the time goes
   --dense        Compute stages 1 and 2 on whole images; same numbers, more work
   --help
 
@@ -55,7 +50,15 @@ Fields of the recipe, for example:
   model.kernelSize=7                 Depthwise kernels of 5, 7 or 9 (Table 5)
   model.maskedConvolution=false      Ablations: also model.masking=token, model.multiScaleDecoder=false
   optimizer.blr=3e-4                 Rate at an effective batch of 256
-  checkpoint.every=50                Optimizer steps between two checkpoints
+  optimizer.rates=patch_embed*:0,blocks1.*:0.5
+                                     Factors on the rate by parameter, the first match counts; 0 freezes
+  optimizer.emaDecay=0.999           Keep a moving average of the parameters too
+  checkpoint.every=50                Optimizer steps between two checkpoints (the last
+                                     checkpoint.keep=2 and the best are kept)
+  report.every=500                   Optimizer steps between two reports
+  faults.policy=rewind               At a loss that is not finite: stop, skip or rewind
+  data.valShare=0.05                 Hold images out to validate on (or data.valPath=DIR)
+  data.cache=DIR data.cacheSide=256  Keep decoded, smaller images
 
 Examples:
   deno task pretrain
@@ -71,6 +74,8 @@ interface Request {
   readonly resume: boolean;
   /** The recipe before any field was changed. */
   readonly base: Recipe;
+  /** Steps to time; undefined unless asked for. */
+  readonly profile?: number;
 }
 
 /**
@@ -84,39 +89,89 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
     console.log(HELP);
     return 0;
   }
-  const { recipe, out, resume, base } = request;
-  const source = await trainingImages(recipe.data);
+  const { recipe, out, resume, base, profile } = request;
+  if (resume) checkContinues(base, recipe);
+  const { train, val } = await openImages(recipe.data); // looks for mistakes before the device
   const device = await openDevice();
-  const bad = new Map<string, string>();
-  const fresh = pretrainTask(recipe, source, ({ skipped }) => {
-    for (const [file, reason] of skipped) bad.set(file, reason);
+  const badFiles = new Map<string, string>();
+  const warnings = new Set<string>();
+  const warn = (message: string) => {
+    if (!warnings.has(message)) console.error(message);
+    warnings.add(message);
+  };
+  const task = pretrainTask(recipe, train, (batch) => {
+    for (const [file, reason] of batch.skipped) badFiles.set(file, reason);
+    for (const message of batch.warnings) warn(message);
   });
-  const state = fresh.optimizer.init(split(fresh.params, fresh.frozen).trainable);
-  const saved = resume ? await readState(out, { params: fresh.params, state }) : undefined;
-  if (saved) checkContinues(base, recipe);
-  if (saved && saved.step > fresh.steps) {
+  const checkpoint = resume ? await readCheckpoint(out, initialWeights(task), warn) : undefined;
+  if (checkpoint && checkpoint.step > task.steps) {
     throw new UsageError(
-      `Cannot resume ${out} to step ${fresh.steps}: it has done ${saved.step}; raise --steps`,
+      `Cannot resume ${out} to step ${task.steps}: it has done ${checkpoint.step}; raise --steps`,
     );
   }
-  const task = {
-    ...fresh,
-    state,
-    ...(saved && { params: saved.params, state: saved.state, start: saved.step }),
-  };
-  const trainer = await prepare(device, task);
-  if (resume && !saved) console.log("The run has saved nothing yet: starting anew");
-  describe(device, recipe, source, task, trainer, out);
+  const trainer = await prepareOn(device, task);
+  if (checkpoint) trainer.load(checkpoint.weights);
+  if (resume && !checkpoint) console.log("The run has saved nothing yet: starting anew");
+  const sources = { train, val };
+  describe(device, recipe, sources, task, trainer, checkpoint?.step ?? 0, out);
+
   await openRunFolder(out, recipe);
+  if (resume) await tidy(out, checkpoint?.step ?? 0);
+  if (checkpoint) await writeModels(out, checkpoint); // a killed run may not have come to it
+  const about = runInfo(device, recipe, sources, task, trainer);
+  const writeAbout = () => writeRunInfo(out, about, trainer, profile ?? 1, warnings);
+  await writeAbout();
+  const panels = await preparePanels(device, recipe, trainer.params, val ?? train, out);
+  const interrupt = onInterrupt();
+  const start = checkpoint?.step ?? 0;
+  const bar = startProgress(start, task.steps, recipe.batch.effective, trainer.peakBytes);
   try {
-    const losses = await runToEnd(recipe, source, task, trainer, out);
-    const result = await reconstruct(device, recipe, trainer.params, source, 6);
-    await writePicture(`${out}/${FILES.picture}`, recipe, result);
+    const { place, losses } = await fit(task, trainer, {
+      ...{ folder: out, recipe, images: train.length, checkpoint, badFiles, profile },
+      progress: bar,
+      signal: interrupt.signal,
+      onProfile: async () => {
+        await writeAbout();
+        if (profile !== undefined) console.error(`\n${profileText(trainer.timings, profile)}`);
+      },
+      validate: val && await prepareValidation(device, recipe, trainer.params, val),
+      draw: panels.draw,
+      report: async () => {
+        await writeAbout();
+        await writeReport(out);
+      },
+      warn,
+    });
+    bar.stop();
+    if (place.step < task.steps) {
+      console.log(
+        `\nStopped at step ${place.step} of ${task.steps}, saved; continue with ` +
+          `deno task pretrain --resume --out ${out}`,
+      );
+      return interrupt.code();
+    }
     summarise(recipe, losses, out);
   } finally {
-    report(bad);
+    bar.stop();
+    interrupt.release();
+    panels.destroy();
+    report(badFiles);
   }
   return 0;
+}
+
+/** As `prepare`, with what to change where memory does not suffice. */
+async function prepareOn(device: Device, task: PretrainTask): Promise<Trainer<Params>> {
+  try {
+    return await prepare(device, task);
+  } catch (error) {
+    if (!(error instanceof MemoryError)) throw error;
+    throw new MemoryError(
+      `${error.message}; lower batch.micro = ${task.microBatch} (batch.effective may stay), ` +
+        "model.imageSize or the model",
+      { cause: error },
+    );
+  }
 }
 
 async function parse(args: readonly string[]): Promise<Request | undefined> {
@@ -146,7 +201,11 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
   const kept = values.resume ? [`batch.effective=${base.batch.effective}`] : [];
   const recipe = override(base, [...kept, ...options, ...fields]);
   validate(recipe);
-  return { recipe, out, resume: values.resume ?? false, base };
+  const profile = values.profile === undefined ? undefined : Number(values.profile);
+  if (profile !== undefined && !(Number.isSafeInteger(profile) && profile > 0)) {
+    throw new UsageError(`Option --profile expects a number of steps, got ${values.profile}`);
+  }
+  return { recipe, out, resume: values.resume ?? false, base, profile };
 }
 
 function parsed(args: readonly string[]) {
@@ -159,6 +218,7 @@ function parsed(args: readonly string[]) {
         out: { type: "string" },
         steps: { type: "string" },
         seed: { type: "string" },
+        profile: { type: "string" },
         resume: { type: "boolean" },
         dense: { type: "boolean" },
         help: { type: "boolean", short: "h" },
@@ -176,25 +236,24 @@ const count = new Intl.NumberFormat("en");
 function describe(
   device: Device,
   recipe: Recipe,
-  source: ImageSource,
+  { train, val }: ImageSplits,
   task: PretrainTask,
   { peakBytes, dispatches }: Trainer<Params>,
+  start: number,
   out: string,
 ): void {
-  const parameters = (tree: Params) =>
-    leaves<Tensor>(tree).reduce((n, { shape }) => n + sizeOf(shape), 0);
   const { micro, effective } = recipe.batch;
-  const { start, steps } = task;
-  const { trainable, frozen } = split(task.params, task.frozen);
+  const { steps } = task;
+  const { trained, frozen } = countParameters(task);
   const lines = {
     recipe: `${recipe.name} — ${recipe.source}`,
     adapter: device.name,
-    images: `${count.format(source.length)} of ${recipe.data.path ?? "the bundled photos"} at ${
-      recipe.model.imageSize.join(" × ")
+    images: `${count.format(train.length)} of ${
+      recipe.data.path === BUNDLED ? "the bundled photos" : recipe.data.path
+    } at ${recipe.model.imageSize.join(" × ")}${
+      val ? `, ${count.format(val.length)} held out` : ""
     }`,
-    parameters: `${count.format(parameters(trainable))} trained, ${
-      count.format(parameters(frozen))
-    } frozen`,
+    parameters: `${count.format(trained)} trained, ${count.format(frozen)} frozen`,
     memory: `${(peakBytes / 2 ** 20).toFixed(0)} MiB on the device at its peak`,
     dispatches: `${count.format(dispatches)} a step`,
     batch: `${effective} effective = ${micro} × ${effective / micro} micro-batch${
@@ -202,60 +261,11 @@ function describe(
     }`,
     rate: `${peakRate(recipe).toPrecision(3)} = ${recipe.optimizer.blr} × ${effective} / 256`,
     steps: `${start > 0 ? `${start} done of ` : ""}${steps} (${
-      (steps * effective / source.length).toFixed(1)
+      (steps * effective / train.length).toFixed(1)
     } epochs)`,
     out,
   };
   for (const [name, text] of Object.entries(lines)) console.log(`${name.padEnd(12)}${text}`);
-}
-
-/** Trains, logs and saves. */
-async function runToEnd(
-  recipe: Recipe,
-  source: ImageSource,
-  task: PretrainTask,
-  trainer: Trainer<Params>,
-  out: string,
-): Promise<readonly number[]> {
-  const log = await openMetrics(out, task.start, source.length, recipe.batch.effective);
-  const bar = new cliProgress.SingleBar({
-    format: "{bar} {value}/{total}  loss {loss}  {rate} images/s  ETA {left}",
-    noTTYOutput: true,
-    notTTYSchedule: 10_000,
-  }, cliProgress.Presets.shades_classic);
-  bar.start(task.steps, task.start, { loss: "–", rate: "–", left: "–" });
-  try {
-    for await (const metrics of trainer.run()) {
-      await log.write(metrics);
-      const latest = metrics.at(-1);
-      if (!latest) continue;
-      bar.update(latest.step, {
-        loss: latest.loss.toFixed(4),
-        rate: speed(latest.imagesPerSecond),
-        left: duration(
-          (task.steps - latest.step) * recipe.batch.effective / latest.imagesPerSecond,
-        ),
-      });
-      if (latest.step % recipe.checkpoint.every === 0 || latest.step === task.steps) {
-        await writeState(out, latest.step, task.params, task.state!, await trainer.snapshot());
-      }
-    }
-  } finally {
-    bar.stop();
-  }
-  return log.losses;
-}
-
-/** Seconds as `1h20m` or `3m05s`. */
-function duration(seconds: number): string {
-  const [high, low, units] = seconds >= 3600 ? [3600, 60, "hm"] : [60, 1, "ms"];
-  const rest = Math.floor(seconds % high / low);
-  return `${Math.floor(seconds / high)}${units[0]}${String(rest).padStart(2, "0")}${units[1]}`;
-}
-
-/** Three digits, whether a model does 300 images a second or one in ten. */
-function speed(imagesPerSecond: number): string {
-  return imagesPerSecond >= 100 ? imagesPerSecond.toFixed(0) : imagesPerSecond.toPrecision(3);
 }
 
 /** Says what came of it. */
@@ -267,11 +277,17 @@ function summarise(recipe: Recipe, losses: readonly number[], out: string): void
       `${mean(losses.slice(-span)).toFixed(4)} over the last ${span}.`,
   );
   console.log(`Wrote to ${out}:`);
-  console.log(`  ${FILES.checkpoint}  parameters, under PyTorch's names`);
-  console.log(`  ${FILES.state}       what --resume needs`);
-  console.log(`  ${FILES.metrics}           a line a step`);
-  console.log(`  ${FILES.recipe}             the settings`);
-  console.log(`  ${FILES.picture}      original, masked, reconstructed: look at it`);
+  const files = [
+    [FILES.report, "how it went, in a browser: look at this first"],
+    [FILES.picture, "original, masked, reconstructed"],
+    [FILES.checkpoint, "parameters, under PyTorch's names"],
+    [FILES.best, "the same where the loss was lowest"],
+    ...(recipe.optimizer.emaDecay ? [[FILES.ema, "their moving average"]] : []),
+    [`${FILES.states}/`, "what --resume needs"],
+    [FILES.metrics, "a line a step; events.out.tfevents… has the same for TensorBoard"],
+    [FILES.recipe, "the settings"],
+  ];
+  for (const [name, what] of files) console.log(`  ${name.padEnd(24)}${what}`);
   const next = recipe.data.path === BUNDLED
     ? "deno task pretrain --data DIR"
     : `deno task pretrain ${recipe.name} --resume --out ${out} schedule.epochs=N`;

@@ -164,7 +164,7 @@ function assign(recipe: Recipe, assignment: string): Recipe {
 
 /** Fields that a run may change when it goes on: none of them changes what its steps so far were. */
 const FREE =
-  /^(data\.(path|valPath|cache|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report)\..*|model\.evaluation)$/;
+  /^(data\.(path|valPath|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report)\..*|model\.evaluation)$/;
 
 /**
  * Refuses to go on with a run under settings that would make it another.

@@ -17,8 +17,7 @@ import { compile } from "../src/plan/plan.ts";
 import { readAll } from "../src/plan/read.ts";
 import { fold, key } from "../src/random.ts";
 import { tensor } from "../src/tensor.ts";
-import { channelsOf } from "./images.ts";
-import { maskTensors, PICTURES } from "./pretrain.ts";
+import { type MaskedBatch, maskTensors, PICTURES } from "./pretrain.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** Images with their masks and predictions. */
@@ -32,32 +31,37 @@ export interface Reconstruction {
   readonly count: number;
 }
 
+/** Reconstructs the same images again and again, as a model learns. */
+export interface Reconstructor {
+  /** What the parameters on the device make of them now. */
+  run(): Promise<Reconstruction>;
+  destroy(): void;
+}
+
 /**
- * Reconstructs the evaluation crops of a few images, evenly spread over the source; bad files are
- * passed over.
+ * Prepares to reconstruct the evaluation crops of a few images, evenly spread over the source; bad
+ * files are passed over.
+ *
+ * @param params Parameters on the device.
  */
-export async function reconstruct(
+export async function prepareReconstruction(
   device: Device,
   recipe: Recipe,
   params: Params,
   source: ImageSource,
   count: number,
-): Promise<Reconstruction> {
+): Promise<Reconstructor> {
   const model = autoencoder(recipe.model) as Autoencoder<never> as Autoencoder<Params>;
-  const { imageSize: [height, width] } = recipe.model;
-  const channels = channelsOf(recipe.model.channels);
-  const pixels = await pictures(
-    source,
-    channels,
-    count,
-    (image) => normalise(evaluationCrop(image, width, height), recipe.data.mean, recipe.data.std),
-  );
-  const n = pixels.length;
+  const { imageSize: [height, width], channels } = recipe.model;
+  const crops = await evaluationCrops(recipe, source, count);
+  const n = crops.length;
   const images = new Float32Array(n * height * width * channels);
-  pixels.forEach((values, i) => images.set(values, i * values.length));
+  crops.forEach((crop, i) => {
+    images.set(normalise(crop, recipe.data.mean, recipe.data.std), i * height * width * channels);
+  });
   const keys = Array.from({ length: n }, (_, i) => fold(key(recipe.seed), PICTURES, i));
   const mask = randomMask(keys, model.masked, recipe.maskRatio);
-  const batch = {
+  const batch: MaskedBatch = {
     images: tensor(images, [n, height, width, channels]),
     ...maskTensors(model, mask, n),
   };
@@ -69,29 +73,43 @@ export async function reconstruct(
         () => model.decode(params, model.encode(params, batch), batch),
       ),
     }),
-    { params, batch: batch as typeof batch & Record<string, never> },
+    { params, batch },
   );
-  const { predicted } = plan.run({ params, batch: batch as typeof batch & Record<string, never> });
-  const [values] = await readAll(device, [predicted]);
-  plan.destroy();
-  return { images, predicted: values as Float32Array, removed: mask.removed, count: n };
+  return {
+    async run() {
+      const [values] = await readAll(device, [plan.run({ params, batch }).predicted]);
+      return { images, predicted: values as Float32Array, removed: mask.removed, count: n };
+    },
+    destroy: () => plan.destroy(),
+  };
 }
 
-/** The first good ones of images spread over a source. */
-async function pictures<Out>(
+/** As {@linkcode prepareReconstruction}, once. */
+export async function reconstruct(
+  ...args: Parameters<typeof prepareReconstruction>
+): Promise<Reconstruction> {
+  const reconstructor = await prepareReconstruction(...args);
+  try {
+    return await reconstructor.run();
+  } finally {
+    reconstructor.destroy();
+  }
+}
+
+/** Evaluation crops of the first good ones of images spread over a source. */
+export async function evaluationCrops(
+  { model: { imageSize: [height, width], channels } }: Pick<Recipe, "model">,
   source: ImageSource,
-  channels: 1 | 3,
   count: number,
-  use: (image: Image) => Out,
-): Promise<Out[]> {
+): Promise<Image[]> {
   const dataset = await openSource(source, channels);
-  const found: Out[] = [];
+  const found: Image[] = [];
   const wanted = Math.min(count, dataset.length);
   const stride = Math.floor(dataset.length / wanted);
   for (let offset = 0; offset < stride && found.length < wanted; offset++) {
     for (let i = offset; i < dataset.length && found.length < wanted; i += stride) {
       try {
-        found.push(use(await dataset.get(i)));
+        found.push(evaluationCrop(await dataset.get(i), width, height));
       } catch (error) {
         if (!(error instanceof DataError)) throw error; // a bad file: another takes its place
       }
@@ -100,48 +118,85 @@ async function pictures<Out>(
   return found;
 }
 
-/**
- * Draws a reconstruction as a PNG: a row an image; original, masked, and reconstructed with the
- * normalisation of the targets undone and the visible pixels pasted.
- */
-export async function writePicture(path: string, recipe: Recipe, result: Reconstruction) {
-  const { model: settings, data } = recipe;
-  const [H, W] = settings.imageSize;
-  const C = settings.channels;
-  const { patch, masked } = autoencoder(settings);
+/** Pictures of the same images, 8-bit colours `[N, H, W, 3]` each. */
+export interface Columns {
+  readonly original: Uint8Array;
+  /** Removed pixels are grey. */
+  readonly masked: Uint8Array;
+  /** The normalisation of the targets undone, and the visible pixels pasted. */
+  readonly reconstructed: Uint8Array;
+}
+
+/** Colours of a reconstruction. */
+export function columnsOf({ model, data }: Recipe, result: Reconstruction): Columns {
+  const [H, W] = model.imageSize;
+  const C = model.channels;
+  const { patch, masked } = autoencoder(model);
   const cell = Math.sqrt(H * W / masked); // side of what is masked at once
-  const gap = Math.max(2, Math.round(W / 32));
-  const [width, height] = [3 * W + 4 * gap, result.count * (H + gap) + gap];
-  const canvas = new Uint8Array(width * height * 3).fill(255);
+  const size = result.count * H * W * 3;
+  const columns = {
+    original: new Uint8Array(size),
+    masked: new Uint8Array(size),
+    reconstructed: new Uint8Array(size),
+  };
   const byte = (value: number, channel: number) =>
     Math.max(0, Math.min(255, Math.round(255 * (value * data.std[channel] + data.mean[channel]))));
-
+  let out = 0;
   for (let n = 0; n < result.count; n++) {
-    const restored = undoNormalisation(result, n, settings, patch);
+    const restored = undoNormalisation(result, n, model, patch);
     for (let y = 0; y < H; y++) {
       for (let x = 0; x < W; x++) {
         const at = ((n * H + y) * W + x) * C;
         const isRemoved =
           result.removed[n * masked + Math.floor(y / cell) * (W / cell) + Math.floor(x / cell)];
-        for (let rgb = 0; rgb < 3; rgb++) {
+        for (let rgb = 0; rgb < 3; rgb++, out++) {
           const channel = Math.min(rgb, C - 1);
           const original = byte(result.images[at + channel], channel);
           const made = byte(restored[(y * W + x) * C + channel], channel);
-          [original, isRemoved ? 127 : original, isRemoved ? made : original].forEach(
-            (value, column) => {
-              const left = gap + column * (W + gap) + x;
-              canvas[((gap + n * (H + gap) + y) * width + left) * 3 + rgb] = value;
-            },
-          );
+          columns.original[out] = original;
+          columns.masked[out] = isRemoved ? 127 : original;
+          columns.reconstructed[out] = isRemoved ? made : original;
         }
       }
     }
   }
+  return columns;
+}
+
+/**
+ * Arranges pictures as a PNG with transparent gaps: a row an image, a column a list.
+ *
+ * @param columns Colours `[N, H, W, 3]` each.
+ */
+export async function arrange(
+  columns: readonly Uint8Array[],
+  { model: { imageSize: [H, W] } }: Pick<Recipe, "model">,
+): Promise<{ png: Uint8Array; width: number; height: number }> {
+  const count = columns[0].length / (3 * H * W);
+  const gap = Math.max(2, Math.round(W / 32));
+  const width = columns.length * (W + gap) + gap;
+  const height = count * (H + gap) + gap;
+  const canvas = new Uint8Array(width * height * 4);
+  columns.forEach((pixels, column) => {
+    for (let i = 0; i < count * H * W; i++) {
+      const [n, y, x] = [Math.floor(i / (H * W)), Math.floor(i / W) % H, i % W];
+      const to = (gap + n * (H + gap) + y) * width + gap + column * (W + gap) + x;
+      canvas.set([pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2], 255], 4 * to);
+    }
+  });
   const scale = Math.max(1, Math.floor(224 / W)); // small images are drawn larger
-  await sharp(canvas, { raw: { width, height, channels: 3 } })
+  const png = await sharp(canvas, { raw: { width, height, channels: 4 } })
     .resize(width * scale, height * scale, { kernel: "nearest" })
     .png()
-    .toFile(path);
+    .toBuffer();
+  return { png, width: width * scale, height: height * scale };
+}
+
+/** Draws a reconstruction as a PNG: a row an image; original, masked, reconstructed. */
+export async function writePicture(path: string, recipe: Recipe, result: Reconstruction) {
+  const { original, masked, reconstructed } = columnsOf(recipe, result);
+  const { png } = await arrange([original, masked, reconstructed], recipe);
+  await Deno.writeFile(path, png);
 }
 
 /** Predicted pixels of image n, `[H, W, C]`, on the scale of the normalised input. */

@@ -3,26 +3,33 @@
  *
  * @module
  */
-import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoint.ts";
-import { loadSafetensors, writeSafetensors } from "../src/safetensors.ts";
-import type { Params } from "../src/optim.ts";
+import { CheckpointError } from "../src/checkpoint.ts";
 import type { Recipe } from "./recipe.ts";
 import { findRecipe } from "./recipes/mod.ts";
-import type { Snapshot, StepMetrics } from "./train.ts";
 import { UsageError } from "./usage.ts";
 
 /** Names of a run's files. */
 export const FILES = {
   /** The model alone, under PyTorch's names: what other programs read. */
   checkpoint: "checkpoint.safetensors",
-  /** Model, optimizer and step: what `--resume` reads, in one file so that it is never torn. */
-  state: "state.safetensors",
+  /** The same at its best, and its moving average, where there is one. */
+  best: "best.safetensors",
+  ema: "ema.safetensors",
+  /** All that is state, a file a step: what `--resume` reads. */
+  states: "checkpoints",
   recipe: "recipe.json",
   metrics: "metrics.jsonl",
+  faults: "faults.jsonl",
+  badFiles: "bad_files.txt",
+  /** Adapter, memory, times. */
+  run: "run.json",
+  panels: "panels",
   picture: "reconstruction.png",
+  report: "report.html",
 } as const;
 
-function exists(path: string): Promise<boolean> {
+/** Whether there is such a file or folder. */
+export function exists(path: string): Promise<boolean> {
   return Deno.stat(path).then(() => true, () => false);
 }
 
@@ -81,9 +88,7 @@ export async function oldRunFolder(name: string, out?: string): Promise<string> 
 export async function openRunFolder(folder: string, recipe: Recipe): Promise<void> {
   try {
     await Deno.mkdir(folder, { recursive: true });
-    const path = `${folder}/${FILES.recipe}`;
-    await Deno.writeTextFile(`${path}.tmp`, `${JSON.stringify(recipe, null, 2)}\n`);
-    await Deno.rename(`${path}.tmp`, path); // a killed process leaves the old one or the new
+    await writeWhole(`${folder}/${FILES.recipe}`, `${JSON.stringify(recipe, null, 2)}\n`);
   } catch (cause) {
     throw new Error(`Cannot write to ${folder}: ${(cause as Error).message}`, { cause });
   }
@@ -117,123 +122,8 @@ function missingField(like: object, found: object, prefix = ""): string | undefi
   }
 }
 
-/** Where a run stands. */
-export interface SavedState {
-  readonly step: number;
-  readonly params: Params;
-  readonly state: Params;
-}
-
-/**
- * Reads where a run stands.
- *
- * @param like Parameters and optimizer state of the recipe's model.
- * @returns Undefined if the run has saved nothing yet.
- * @throws {CheckpointError} If a file is damaged or holds another model.
- */
-export async function readState(
-  folder: string,
-  like: { params: Params; state: Params },
-): Promise<SavedState | undefined> {
-  const path = `${folder}/${FILES.state}`;
-  const checkpoint = `${folder}/${FILES.checkpoint}`;
-  if (await exists(checkpoint)) await readParams(checkpoint, like.params);
-  if (!await exists(path)) {
-    if (!await exists(checkpoint)) return undefined;
-    // From the start it would overwrite what was learnt.
-    throw new CheckpointError(`Cannot resume ${folder}: it has no ${FILES.state}`);
-  }
-  const file = await loadSafetensors(path);
-  return naming(path, () => ({
-    step: stepOf(file.metadata),
-    params: fromSafetensors(file, like.params, "model."),
-    state: fromSafetensors(file, like.state, "optimizer."),
-  }));
-}
-
-function stepOf({ step }: Record<string, string>): number {
-  if (/^\d+$/.test(step)) return Number(step);
-  throw new CheckpointError("its metadata name no step");
-}
-
-/**
- * Reads a model's parameters from a checkpoint.
- *
- * @throws {CheckpointError} If the file holds another model.
- */
-export async function readParams<P extends Params>(path: string, like: P): Promise<P> {
-  const file = await loadSafetensors(path);
-  return naming(path, () => fromSafetensors(file, like));
-}
-
-function naming<Result>(path: string, read: () => Result): Result {
-  try {
-    return read();
-  } catch (cause) {
-    if (!(cause instanceof CheckpointError)) throw cause;
-    throw new CheckpointError(`Cannot use ${path}: ${cause.message}`, { cause });
-  }
-}
-
-/** Writes both files of a checkpoint, each atomically; equal runs write equal bytes. */
-export async function writeState(
-  folder: string,
-  step: number,
-  params: Params,
-  state: Params,
-  values: Snapshot,
-): Promise<void> {
-  const model = toSafetensors(params, values.params);
-  const metadata = { format: "pt", step: String(step) };
-  await writeSafetensors(`${folder}/${FILES.state}`, [
-    ...model.map(([name, value]) => [`model.${name}`, value] as const),
-    ...toSafetensors(state, values.state, "optimizer."),
-  ], metadata);
-  await writeSafetensors(`${folder}/${FILES.checkpoint}`, model, metadata);
-}
-
-/** The metrics log: one JSON object an optimizer step. */
-export interface MetricsLog {
-  write(metrics: readonly StepMetrics[]): Promise<void>;
-  readonly losses: number[];
-}
-
-/** Opens the log of a run at a step; lines of later steps, which will be done again, are dropped. */
-export async function openMetrics(
-  folder: string,
-  step: number,
-  imagesPerEpoch: number,
-  batch: number,
-): Promise<MetricsLog> {
-  const path = `${folder}/${FILES.metrics}`;
-  const text = await Deno.readTextFile(path).catch(() => "");
-  const kept = text.split("\n").filter((line) => isStepUpTo(line, step));
-  await Deno.writeTextFile(path, kept.map((line) => `${line}\n`).join(""));
-  const losses: number[] = kept.map((line) => JSON.parse(line).loss);
-  return {
-    losses,
-    async write(metrics) {
-      const lines = metrics.map(({ step, loss, lr, gradNorm, imagesPerSecond }) =>
-        JSON.stringify({
-          step,
-          epoch: Number((step * batch / imagesPerEpoch).toFixed(4)),
-          loss,
-          lr,
-          grad_norm: gradNorm,
-          images_per_s: Number(imagesPerSecond.toFixed(2)),
-        })
-      );
-      losses.push(...metrics.map(({ loss }) => loss));
-      await Deno.writeTextFile(path, lines.map((line) => `${line}\n`).join(""), { append: true });
-    },
-  };
-}
-
-/** Whether a line is whole and of a step up to `last`; a killed run may leave a torn line. */
-function isStepUpTo(line: string, last: number): boolean {
-  try {
-    return JSON.parse(line).step <= last;
-  } catch {
-    return false;
-  }
+/** Writes a text file so that a killed process leaves the old one or the new. */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(`${path}.tmp`, text);
+  await Deno.rename(`${path}.tmp`, path);
 }

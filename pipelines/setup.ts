@@ -1,8 +1,9 @@
 /**
- * Makes sure that there is a WebGPU adapter that the kernels can run on.
+ * Makes sure that there is a WebGPU adapter that the kernels can run on and, for the tests, a
+ * browser to look at pages with.
  *
- * Debian and Ubuntu get Mesa's software Vulkan driver where this may install it; elsewhere the
- * command to run is printed. Tasks that need the device depend on this one.
+ * Debian and Ubuntu get Mesa's software Vulkan driver and Chromium where this may install them;
+ * elsewhere the command to run is printed. Tasks that need the device depend on this one.
  */
 
 /** WebGPU limits, by their names in the standard. */
@@ -16,6 +17,15 @@ export const NEEDED: Limits = {
   maxComputeWorkgroupStorageSize: 16 * 2 ** 10, // bytes
 };
 
+/** Where browsers are that the tests can drive. */
+export const BROWSERS = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+  "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
+];
+
 /** How the set-up sees and changes a machine. */
 export interface Machine {
   readonly os: string;
@@ -23,6 +33,7 @@ export interface Machine {
   osRelease(): string;
   /** Limits of the adapter that WebGPU offers, or `null` without one. */
   adapterLimits(): Promise<Limits | null>;
+  hasBrowser(): Promise<boolean>;
   /** Words before a command that run it as root, or `null` where that is not allowed. */
   rootPrefix(): Promise<readonly string[] | null>;
   /** Runs a command in silence; the end of its errors, or `null` if it succeeded. */
@@ -39,44 +50,98 @@ export interface Machine {
  * @returns The exit code: 0 with an adapter, else 1.
  */
 export async function setup(machine: Machine, mayInstall = true): Promise<number> {
-  const limits = await machine.adapterLimits();
-  const problem = shortcoming(limits);
+  const problem = shortcoming(await machine.adapterLimits());
   if (problem === null) return 0;
-  const family = familyOf(machine);
-  const prefix = mayInstall && family === "debian" ? await machine.rootPrefix() : null;
-  if (prefix === null) {
-    machine.print(`${problem}. ${ADVICE[family]}`);
-    return 1;
-  }
-  machine.print(`${problem}: installing Mesa's software Vulkan driver (${PACKAGES.join(", ")})`);
-  // Stale lists of one mirror need not stop the install, which tells better what failed.
-  await machine.run([...prefix, APT, "update", "-qq"]);
-  const install = [APT, "install", "-y", "-qq", "--no-install-recommends", ...PACKAGES];
-  const failure = await machine.run([...prefix, ...install]);
-  if (failure !== null) {
-    machine.print(`Cannot install the driver: ${failure}. ${ADVICE[family]}`);
-    return 1;
-  }
+  const fails = await install(machine, { ...DRIVER, problem }, mayInstall);
+  if (fails) return 1;
   if (await machine.recheck()) return 0;
   machine.print("The driver is installed, but WebGPU still finds no adapter: run this again");
   return 1;
 }
 
+/**
+ * Looks for a browser and, where that is possible, installs one.
+ *
+ * @returns The exit code: 0 with a browser, else 1.
+ */
+export async function setupBrowser(machine: Machine): Promise<number> {
+  if (await machine.hasBrowser()) return 0;
+  return await install(machine, BROWSER, true) ? 1 : 0;
+}
+
+/** The command that gets a browser on this machine, as advice. */
+export function browserAdvice(machine: Machine = thisMachine): string {
+  return BROWSER.advice[familyOf(machine)];
+}
+
+/** Something that Debian has packages for. */
+interface Need {
+  /** Why it is to be installed. */
+  readonly problem: string;
+  readonly name: string;
+  readonly title: string;
+  readonly packages: readonly string[];
+  /** What to do where it cannot be installed from here. */
+  readonly advice: Readonly<Record<Family, string>>;
+}
+
+/** Installs packages and says so; where that cannot be, says how and returns true. */
+async function install(machine: Machine, need: Need, mayInstall: boolean): Promise<boolean> {
+  const { problem, name, title, packages } = need;
+  const family = familyOf(machine);
+  const advice = need.advice[family];
+  const prefix = mayInstall && family === "debian" ? await machine.rootPrefix() : null;
+  if (prefix === null) {
+    machine.print(`${problem}. ${advice}`);
+    return true;
+  }
+  machine.print(`${problem}: installing ${title} (${packages.join(", ")})`);
+  // Stale lists of one mirror need not stop the install, which tells better what failed.
+  await machine.run([...prefix, APT, "update", "-qq"]);
+  const command = [APT, "install", "-y", "-qq", "--no-install-recommends", ...packages];
+  const failure = await machine.run([...prefix, ...command]);
+  if (failure !== null) machine.print(`Cannot install the ${name}: ${failure}. ${advice}`);
+  return failure !== null;
+}
+
 const APT = "/usr/bin/apt-get";
 const SUDO = "/usr/bin/sudo";
 const UNATTENDED = ["DEBIAN_FRONTEND", "noninteractive"] as const;
-const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
 
-const ADVICE = {
-  debian: `Install a driver: sudo apt-get install ${PACKAGES.join(" ")}`,
-  fedora: "Install a driver: sudo dnf install vulkan-loader mesa-vulkan-drivers",
-  arch: "Install a driver: sudo pacman -S vulkan-icd-loader vulkan-swrast",
-  alpine: "Install a driver: doas apk add vulkan-loader mesa-vulkan-swrast",
-  linux: "Install your distribution's Vulkan loader and Mesa's Vulkan drivers",
-  darwin: "WebGPU needs Metal here; update macOS: softwareupdate --install --all",
-  windows:
-    "WebGPU needs Direct3D 12 or Vulkan here; update the graphics driver: winget upgrade --all",
-  other: "Install a Vulkan driver",
+type Family = "debian" | "fedora" | "arch" | "alpine" | "linux" | "darwin" | "windows" | "other";
+
+const DRIVER = {
+  name: "driver",
+  title: "Mesa's software Vulkan driver",
+  packages: ["libvulkan1", "mesa-vulkan-drivers"],
+  advice: {
+    debian: "Install a driver: sudo apt-get install libvulkan1 mesa-vulkan-drivers",
+    fedora: "Install a driver: sudo dnf install vulkan-loader mesa-vulkan-drivers",
+    arch: "Install a driver: sudo pacman -S vulkan-icd-loader vulkan-swrast",
+    alpine: "Install a driver: doas apk add vulkan-loader mesa-vulkan-swrast",
+    linux: "Install your distribution's Vulkan loader and Mesa's Vulkan drivers",
+    darwin: "WebGPU needs Metal here; update macOS: softwareupdate --install --all",
+    windows:
+      "WebGPU needs Direct3D 12 or Vulkan here; update the graphics driver: winget upgrade --all",
+    other: "Install a Vulkan driver",
+  },
+};
+
+const BROWSER: Need = {
+  problem: "There is no browser to test pages with",
+  name: "browser",
+  title: "Chromium",
+  packages: ["chromium"],
+  advice: {
+    debian: "Install one: sudo apt-get install chromium",
+    fedora: "Install one: sudo dnf install chromium",
+    arch: "Install one: sudo pacman -S chromium",
+    alpine: "Install one: doas apk add chromium",
+    linux: "Install your distribution's Chromium",
+    darwin: "Install one: brew install --cask google-chrome",
+    windows: "Install one: winget install Google.Chrome",
+    other: "Install Chromium",
+  },
 };
 
 function shortcoming(limits: Limits | null): string | null {
@@ -86,7 +151,7 @@ function shortcoming(limits: Limits | null): string | null {
   return `The WebGPU adapter's ${name} is ${limits[name]}, but ${NEEDED[name]} is needed`;
 }
 
-function familyOf(machine: Machine): keyof typeof ADVICE {
+function familyOf(machine: Machine): Family {
   const { os } = machine;
   if (os === "darwin" || os === "windows") return os;
   if (os !== "linux") return "other";
@@ -115,6 +180,12 @@ const thisMachine: Machine = {
     const limits = adapter.limits as unknown as Limits;
     return Object.fromEntries(Object.keys(NEEDED).map((name) => [name, limits[name]]));
   },
+  async hasBrowser() {
+    const found = await Promise.all(
+      BROWSERS.map((path) => Deno.stat(path).then(() => true, () => false)),
+    );
+    return found.includes(true);
+  },
   async rootPrefix() {
     if (Deno.uid() === 0) return [];
     // Through env, since sudo drops the environment.
@@ -140,4 +211,8 @@ const thisMachine: Machine = {
   print: (line) => console.error(line),
 };
 
-if (import.meta.main) Deno.exit(await setup(thisMachine, !Deno.args.includes("--check")));
+if (import.meta.main) {
+  // Tests that need a browser fail for want of one; the others can do without.
+  if (Deno.args.includes("--browser")) await setupBrowser(thisMachine);
+  Deno.exit(await setup(thisMachine, !Deno.args.includes("--check")));
+}

@@ -1,5 +1,5 @@
 /**
- * The one training loop: batches → accumulate → update → log → checkpoint.
+ * The one training loop: batches → accumulate → update → metrics.
  *
  * Everything that decides the numbers runs on the device, in two plans: one adds a micro-batch's
  * gradients to the others', one updates. The host uploads, and reads the metrics some steps later,
@@ -7,108 +7,83 @@
  *
  * @module
  */
-import type { Device } from "../src/device.ts";
-import { grad } from "../src/grad.ts";
-import { inStage } from "../src/op.ts";
-import { add, mul, where } from "../src/ops/map.ts";
-import { concat, reshape } from "../src/ops/shape.ts";
-import { clipGain, globalNorm, type Optimizer, type Params } from "../src/optim.ts";
-import type { Location } from "../src/plan/launch.ts";
+import { type Device, MemoryError } from "../src/device.ts";
+import type { Params } from "../src/optim.ts";
+import type { Location, Timing } from "../src/plan/launch.ts";
+import type { StageBytes } from "../src/plan/place.ts";
 import { compile } from "../src/plan/plan.ts";
 import { readAll, upload } from "../src/plan/read.ts";
-import { type HostArray, scalar, type Tensor, zeros } from "../src/tensor.ts";
+import { bytesOf, type HostArray, scalar, type Tensor, tensor } from "../src/tensor.ts";
 import { entries, leaves, map } from "../src/tree.ts";
+import { NonFiniteError } from "./finite.ts";
 import { metricsReader, RING } from "./metrics_reader.ts";
-import type { Stage } from "./stage.ts";
+import {
+  type GradientArgs,
+  gradientWith,
+  initialWeights,
+  METRICS,
+  split,
+  type Task,
+  type Total,
+  type UpdateArgs,
+  updateWith,
+  type Weights,
+  zeroTotal,
+} from "./train_step.ts";
 
-/** What a task gives to the loop. */
-export interface Task<P extends Params, Batch extends Params> {
-  /** Initial values, a record of trees. */
-  readonly params: P;
-  /** Top-level names of what no optimizer touches; none if left out. */
-  readonly frozen?: readonly string[];
-  /** State of the optimizer; fresh if left out. */
-  readonly state?: Params;
-  readonly loss: Stage<{ readonly params: P; readonly batch: Batch }, Tensor>;
-  readonly optimizer: Optimizer;
-  readonly clipNorm: number | null;
-  /** Micro-batches from a sample position on, without end. */
-  readonly batches: (position: number) => AsyncGenerator<Batch, void, void>;
-  readonly microBatch: number;
-  /** Micro-batches an update. */
-  readonly accumulate: number;
-  /** Rate of the step after `step` steps. */
-  readonly rate: (step: number) => number;
-  /** Steps done already, and steps to reach. */
-  readonly start: number;
-  readonly steps: number;
-  /** A group of metrics ends after every so many steps, so that a snapshot can be of that step. */
-  readonly every?: number;
+export { initialWeights, type Task, type Weights } from "./train_step.ts";
+
+/** Where a run stands. */
+export interface Place {
+  /** Steps done. */
+  readonly step: number;
+  /** Samples seen, or passed over. */
+  readonly position: number;
 }
 
 /** What is known of a finished step. */
-export interface StepMetrics {
-  readonly step: number; // from 1
+export interface StepMetrics extends Place {
   readonly loss: number;
   readonly lr: number;
   readonly gradNorm: number;
   readonly imagesPerSecond: number;
+  /** Share of the time in which the loop waited for batches. */
+  readonly dataWait: number;
 }
 
-/** Raised when a loss or gradient is not finite; parameters are those before the step. */
-export class NonFiniteError extends Error {
-  override name = "NonFiniteError";
-  constructor(readonly step: number, readonly location: Location | undefined) {
-    const { op, stage, shape } = location ?? {};
-    const where = location
-      ? `first in ${op} [${shape}] of stage ${stage}`
-      : "in the gradient's norm";
-    super(`Loss or gradient is not finite at step ${step}: ${where}`);
-  }
-}
-
-/** Loss and gradients, summed over micro-batches. */
-interface Total {
-  readonly [name: string]: Params;
-  readonly loss: Tensor;
-  readonly grads: Params;
-}
-
-interface GradientArgs<Batch extends Params> {
-  readonly [name: string]: Params;
-  readonly trainable: Params;
-  readonly frozen: Params;
-  readonly batch: Batch;
-  /** The sum so far; empty where one micro-batch makes a step. */
-  readonly sofar: Total | Record<string, never>;
-  /** 1 for a step's first micro-batch, which ignores the sum so far. */
-  readonly first: Tensor;
-}
-
-interface UpdateArgs {
-  readonly [name: string]: Params;
-  readonly trainable: Params;
-  readonly state: Params;
-  readonly healthy: Tensor;
-  readonly total: Total;
-  readonly hyper: Params;
-}
-
-/** Host values of the leaves of two trees. */
-export interface Snapshot {
-  readonly params: readonly HostArray[];
-  readonly state: readonly HostArray[];
+/** How far and how to run. */
+export interface RunOptions {
+  /** Where to begin; at the very start if left out. */
+  readonly from?: Place;
+  /** Whether the loop shall wait for the device after a step, so that its weights can be looked at. */
+  readonly pauses?: (step: number) => boolean;
+  /** Ends the run after the step that is under way. */
+  readonly signal?: AbortSignal;
+  /** Steps to time op by op, after a first one. */
+  readonly profile?: number;
 }
 
 /** A prepared training run. */
 export interface Trainer<P extends Params> {
   readonly dispatches: number;
-  /** Bytes of device memory that the plans bind. */
+  /** Bytes of device memory that the plans bind, in all and by what they hold. */
   readonly peakBytes: number;
-  /** Trains to the end; yields metrics in order, in groups, some steps after they happened. */
-  run(): AsyncGenerator<StepMetrics[], void, void>;
-  /** Values of parameters and state as they are now, in order of their leaves. */
-  snapshot(): Promise<Snapshot>;
+  readonly memory: readonly { readonly name: string; readonly bytes: number }[];
+  /** Bytes of values between at each stage's peak. */
+  readonly stages: readonly StageBytes[];
+  /** Times of every op of the profiled steps. */
+  readonly timings: readonly Timing[];
+  /**
+   * Trains to the end; yields metrics in order, in groups, some steps after they happened.
+   *
+   * @throws {NonFiniteError} After the metrics of the last good step; the weights are that step's.
+   * @throws {DeviceError | MemoryError} If the device no longer works.
+   */
+  run(options?: RunOptions): AsyncGenerator<StepMetrics[], void, void>;
+  /** The weights as they are now, in host memory. */
+  snapshot(): Promise<Weights<P>>;
+  /** Replaces the weights. */
+  load(weights: Weights<P>): void;
   /** Parameters on the device. */
   readonly params: P;
 }
@@ -120,6 +95,7 @@ const PATIENCE = 2000;
  * Compiles a task's plans and uploads its parameters.
  *
  * @throws {RangeError} If a tensor exceeds the adapter's limits; names it and its stage.
+ * @throws {MemoryError} If the adapter's memory does not suffice.
  *
  * @example
  * ```ts
@@ -135,7 +111,7 @@ const PATIENCE = 2000;
  *   batches: async function* () {
  *     while (true) yield { goal: tensor([1, -1]) };
  *   },
- *   ...{ microBatch: 1, accumulate: 1, rate: () => 0.1, start: 0, steps: 20 },
+ *   ...{ microBatch: 1, accumulate: 1, rate: () => 0.1, steps: 20 },
  * });
  * const losses = (await Array.fromAsync(trainer.run())).flat().map(({ loss }) => loss);
  * assert(losses[19] < 0.1 * losses[0]);
@@ -146,34 +122,36 @@ export async function prepare<P extends Params, Batch extends Params>(
   task: Task<P, Batch>,
 ): Promise<Trainer<P>> {
   const example = await firstBatch(task);
+  device.gpu.pushErrorScope("out-of-memory");
+  const trainer = await prepareWith(device, task, example).finally(async () => {
+    const exhausted = await device.gpu.popErrorScope();
+    if (exhausted) throw new MemoryError(`Out of device memory: ${exhausted.message}`);
+  });
+  return trainer;
+}
+
+async function prepareWith<P extends Params, Batch extends Params>(
+  device: Device,
+  task: Task<P, Batch>,
+  example: Batch,
+): Promise<Trainer<P>> {
   const place = <T extends Params>(tree: T): T =>
     map<Tensor, Tensor>(tree, (x) => upload(device, x));
-  const { accumulate, optimizer } = task;
-  const params = place(task.params);
+  const { accumulate, optimizer, microBatch } = task;
+  const weights = initialWeights(task);
+  const params = place(weights.params);
   const { trainable, frozen } = split(params, task.frozen);
-  const zeroTotal = (): Total => ({
-    loss: scalar(0),
-    grads: map<Tensor, Tensor>(trainable, ({ shape }) => zeros(shape)),
-  });
+  const state = place(weights.state);
+  const ema = place(weights.ema ?? {});
+  const stageOfGradient = new Map<string, string>();
   const gradient = await compile<GradientArgs<Batch>, { sofar: Total }>(
     device,
-    ({ trainable, frozen, batch, sofar, first }) => {
-      const loss = task.loss({ params: join(task.params, trainable, frozen), batch });
-      const fresh: Total = { loss, grads: grad(loss, trainable) };
-      if (accumulate === 1) return { sofar: fresh };
-      const sums = new Map(entries<Tensor>(sofar));
-      return inStage("accumulate", () => ({
-        sofar: map<Tensor, Tensor, Total>(fresh, (value, path) => {
-          const part = mul(value, 1 / accumulate);
-          return where(first, part, add(sums.get(path)!, part));
-        }),
-      }));
-    },
+    gradientWith(task, stageOfGradient),
     {
       trainable,
       frozen,
       batch: example,
-      sofar: accumulate === 1 ? {} : place(zeroTotal()),
+      sofar: accumulate === 1 ? {} : place(zeroTotal(task, { trainable, frozen, batch: example })),
       first: scalar(1),
     },
     { donate: ["sofar"] },
@@ -187,61 +165,106 @@ export async function prepare<P extends Params, Batch extends Params>(
     first: scalar(index === 0 ? 1 : 0),
   });
 
+  const healthy = place(scalar(1));
   const initial: UpdateArgs = {
-    trainable,
-    state: place(task.state ?? optimizer.init(trainable)),
-    healthy: place(scalar(1)),
-    total,
+    ...{ trainable, state, ema, healthy, total },
     hyper: optimizer.hyper(1, 0),
   };
-  const update = await compile(device, updateWith(task), initial, {
-    donate: ["trainable", "state", "healthy"],
-  });
-  const copies = metricsReader(device);
-  const find = (batch: Batch) => gradient.firstNonFinite(argumentsFor(batch, 0));
+  const forward = Object.keys(total.finite);
+  const backward = task.checks === false ? [] : [...new Set(stageOfGradient.values())];
+  const depth = (stage: string) => forward.findIndex((name) => stage.startsWith(name));
+  const stages = [...forward, ...backward.sort((a, b) => depth(b) - depth(a))];
+  const update = await compile(
+    device,
+    updateWith(task, stageOfGradient, stages),
+    initial,
+    { donate: ["trainable", "state", "ema", "healthy"] },
+  );
+  const timings: Timing[] = [];
+  const write = (to: Params, from: Params) => {
+    const values = new Map(entries<Tensor>(from));
+    for (const [path, { source }] of entries<Tensor>(to)) {
+      const { data } = values.get(path)!.source as { data: HostArray };
+      const { buffer } = source as { buffer: GPUBuffer };
+      device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
+    }
+  };
+  const buffers = new Set([...gradient.buffers, ...update.buffers]);
+  const peakBytes = [...buffers].reduce((n, { size }) => n + size, 0);
+  const samples = microBatch * accumulate;
 
   return {
     dispatches: gradient.dispatches * accumulate + update.dispatches,
-    peakBytes: [...new Set([...gradient.buffers, ...update.buffers])].reduce(
-      (n, b) => n + b.size,
-      0,
-    ),
+    peakBytes,
+    memory: partsOf(peakBytes, { params, state, ema, grads: total.grads }),
+    stages: [...gradient.live, ...update.live],
+    timings,
     params,
     async snapshot() {
-      const [own, state] = [params, initial.state].map((tree) => leaves<Tensor>(tree));
-      const values = await readAll(device, [...own, ...state]);
-      return { params: values.slice(0, own.length), state: values.slice(own.length) };
+      const trees = { params, state, ...(task.emaDecay && { ema }) };
+      const values = await readAll(device, leaves<Tensor>(trees));
+      let next = 0;
+      return map<Tensor, Tensor>(trees, ({ shape }) => tensor(values[next++], shape));
     },
-    async *run() {
-      const samples = task.microBatch * accumulate;
-      const batches = task.batches(task.start * samples);
+    load(weights) {
+      write(params, weights.params);
+      write(state, weights.state);
+      if (task.emaDecay) write(ema, weights.ema!);
+    },
+    async *run({ from = { step: 0, position: 0 }, pauses, signal, profile = 0 } = {}) {
+      write({ healthy }, { healthy: scalar(1) });
+      const copies = metricsReader<Place & { readonly lr: number }>(device, update.results.metrics);
+      let { step, position } = from;
+      const batches = task.batches(position);
       let since = performance.now();
+      let waited = 0;
+      const next = async () => {
+        const before = performance.now();
+        const { value } = await batches.next();
+        waited += performance.now() - before;
+        return value as Batch;
+      };
       try {
-        for (let step = task.start + 1; step <= task.steps; step++) {
+        while (step < task.steps && !signal?.aborted) {
+          const lr = task.rate(step);
+          const timed = step > from.step && step <= from.step + profile;
           for (let index = 0; index < accumulate; index++) {
-            const batch = (await batches.next()).value as Batch;
-            gradient.run(argumentsFor(batch, index));
+            const args = argumentsFor(await next(), index);
+            if (timed) timings.push(...await gradient.profile(args));
+            else gradient.run(args);
           }
-          const lr = task.rate(step - 1);
-          const { metrics } = update.run({ ...initial, hyper: optimizer.hyper(step, lr) });
-          copies.push(metrics as Tensor, { step, lr });
-          const due = step === task.steps || task.every !== undefined && step % task.every === 0;
-          const waited = performance.now() - since;
-          if (!due && copies.pending < RING && waited < PATIENCE) continue;
+          const args = { ...initial, hyper: optimizer.hyper(step + 1, lr) };
+          if (timed) timings.push(...await update.profile(args));
+          else update.run(args);
+          position += samples;
+          copies.push({ step: ++step, position, lr });
+          // The first step stands alone: it waits for pipelines to be compiled.
+          const due = step === task.steps || step === from.step + 1 || pauses?.(step);
+          const late = copies.pending === RING || performance.now() - since >= PATIENCE;
+          if (!due && !late && !signal?.aborted) continue;
           const done = await copies.flush();
-          const elapsed = (performance.now() - since) / 1000;
+          const elapsed = performance.now() - since;
+          const speed = {
+            imagesPerSecond: 1000 * samples * done.length / elapsed,
+            dataWait: Math.min(1, waited / elapsed),
+          };
           since = performance.now();
-          const bad = done.find(({ healthy }) => healthy === 0);
-          const rate = samples * done.length / elapsed;
-          const good = done.filter(({ step }) => !bad || step < bad.step);
-          yield good.map(({ step, lr, loss, gradNorm }) => ({
-            step,
-            lr,
-            loss,
-            gradNorm,
-            imagesPerSecond: rate,
-          }));
-          if (bad) throw new NonFiniteError(bad.step, await locate(task, bad.step, find));
+          waited = 0;
+          const bad = done.find(({ values: [, , healthy] }) => healthy === 0);
+          const good = bad ? done.slice(0, done.indexOf(bad)) : done;
+          if (good.length > 0) {
+            yield good.map(({ step, values: [loss, gradNorm] }) => ({
+              ...{ ...step, loss, gradNorm },
+              ...speed,
+            }));
+            since = performance.now();
+          }
+          if (!bad) continue;
+          const find = (batch: Batch) => gradient.firstNonFinite(argumentsFor(batch, 0));
+          const location = await locate(task, bad.step.position - samples, find);
+          const flags = bad.values.subarray(METRICS);
+          const stage = stages[flags.indexOf(0)] ?? "optimizer";
+          throw new NonFiniteError(bad.step.step, bad.step.position, stage, location);
         }
       } finally {
         await batches.return();
@@ -252,66 +275,37 @@ export async function prepare<P extends Params, Batch extends Params>(
 
 /** A batch to trace the plans with; its values do not matter. */
 async function firstBatch<P extends Params, Batch extends Params>(
-  { batches, start, microBatch, accumulate }: Task<P, Batch>,
+  { batches }: Task<P, Batch>,
 ): Promise<Batch> {
-  const generator = batches(start * microBatch * accumulate);
+  const generator = batches(0);
   const { value } = await generator.next();
   await generator.return();
   return value as Batch;
 }
 
-/** Splits a record by its top-level names. */
-export function split(
-  params: Params,
-  frozen: readonly string[] = [],
-): { trainable: Params; frozen: Params } {
-  const part = (isFrozen: boolean) =>
-    Object.fromEntries(
-      Object.entries(params as Record<string, Params>)
-        .filter(([name]) => frozen.includes(name) === isFrozen),
-    );
-  return { trainable: part(false), frozen: part(true) };
-}
-
-/** Undoes `split`, in the order of the names in `like`. */
-function join<P extends Params>(like: P, trainable: Params, frozen: Params): P {
-  const both = { ...trainable as object, ...frozen as object } as Record<string, Params>;
-  const record: Params = Object.fromEntries(Object.keys(like).map((name) => [name, both[name]]));
-  return record as P;
-}
-
-/** Clips, checks and applies; `healthy` turns 0 at the first bad step, and nothing changes after it. */
-function updateWith<P extends Params, Batch extends Params>(
-  { optimizer, clipNorm }: Task<P, Batch>,
-) {
-  return ({ trainable, state, total, healthy, hyper }: UpdateArgs) =>
-    inStage("optimizer", () => {
-      const norm = globalNorm(total.grads);
-      const guard = clipGain(norm, total.loss, healthy, clipNorm);
-      const [updated, moments] = optimizer.update(
-        total.grads,
-        state,
-        trainable,
-        hyper as Readonly<Record<string, Tensor>>,
-        guard.gain,
-      );
-      const numbers = [total.loss, norm, guard.healthy].map((x) => reshape(x, [1]));
-      return {
-        trainable: updated,
-        state: moments,
-        healthy: guard.healthy,
-        metrics: concat(numbers, 0),
-      };
-    });
+/** What the bytes of a run hold. */
+function partsOf(
+  peakBytes: number,
+  { params, state, ema, grads }: Readonly<Record<"params" | "state" | "ema" | "grads", Params>>,
+): Trainer<Params>["memory"] {
+  const sum = (tree: Params) => leaves<Tensor>(tree).reduce((n, x) => n + bytesOf(x), 0);
+  const known = [
+    { name: "parameters", bytes: sum(params) },
+    { name: "optimizer state", bytes: sum(state) },
+    { name: "moving average", bytes: sum(ema) },
+    { name: "gradients", bytes: sum(grads) },
+  ].filter(({ bytes }) => bytes > 0);
+  const rest = peakBytes - known.reduce((n, { bytes }) => n + bytes, 0);
+  return [...known, { name: "batch and values between", bytes: rest }];
 }
 
 /** Runs the micro-batches of a bad step again, op by op, to find where it went wrong. */
 async function locate<P extends Params, Batch extends Params>(
   task: Task<P, Batch>,
-  step: number,
+  position: number,
   find: (batch: Batch) => Promise<Location | undefined>,
 ): Promise<Location | undefined> {
-  const batches = task.batches((step - 1) * task.microBatch * task.accumulate);
+  const batches = task.batches(position);
   try {
     for (let index = 0; index < task.accumulate; index++) {
       const batch = (await batches.next()).value as Batch;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Safetensor, Safetensors } from "./safetensors.ts";
-import { type HostArray, sameShape, type Tensor, tensor } from "./tensor.ts";
+import { sameShape, type Tensor, tensor } from "./tensor.ts";
 import { entries, map, type Tree } from "./tree.ts";
 
 /** Raised where a file holds another model than the one asked for. */
@@ -15,18 +15,22 @@ export class CheckpointError extends Error {
 /**
  * The leaves of a tree as named tensors.
  *
- * @param values Host values of the leaves, in order.
+ * @param tree Host tensors.
  * @param prefix Goes before every name.
+ * @throws {TypeError} If a leaf is not in host memory.
  */
 export function toSafetensors(
   tree: Tree<Tensor>,
-  values: readonly HostArray[],
   prefix = "",
 ): [name: string, tensor: Safetensor][] {
-  return entries<Tensor>(tree).map(([path, { shape }], i) => [
-    prefix + path,
-    { dtype: "F32", shape: [...shape], data: values[i] as Float32Array<ArrayBuffer> },
-  ]);
+  return entries<Tensor>(tree).map(([path, { shape, source }]) => {
+    if (source.kind !== "host") throw new TypeError(`Cannot store ${path}: it is not on the host`);
+    return [prefix + path, {
+      dtype: "F32",
+      shape: [...shape],
+      data: source.data as Float32Array<ArrayBuffer>,
+    }];
+  });
 }
 
 /**

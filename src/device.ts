@@ -17,11 +17,18 @@ export interface Device {
   readonly pipelines: Map<string, GPUComputePipeline>;
   /** Buffers for values that do not outlive a run; every plan draws on them. */
   readonly scratch: GPUBuffer[];
+  /** Why the device no longer works; undefined while it does. */
+  failure?: Error;
 }
 
 /** Raised where there is no adapter, or one that cannot run the kernels. */
 export class DeviceError extends Error {
   override name = "DeviceError";
+}
+
+/** Raised where the adapter's memory does not suffice. */
+export class MemoryError extends RangeError {
+  override name = "MemoryError";
 }
 
 const LIMITS = [
@@ -58,7 +65,7 @@ export async function openDevice(): Promise<Device> {
   const cpu = /llvmpipe|lavapipe|swiftshader|software/i.test(name);
   const subgroups = info.subgroupMinSize >= 8 &&
     await compiles(gpu, kernels.matmulBroadcast.source);
-  return {
+  const device: Device = {
     gpu,
     name,
     features,
@@ -66,6 +73,17 @@ export async function openDevice(): Promise<Device> {
     pipelines: new Map(),
     scratch: [],
   };
+  gpu.lost.then(({ reason, message }) => {
+    device.failure = new DeviceError(`The device was lost (${reason || "unknown"}): ${message}`);
+  });
+  gpu.addEventListener("uncapturederror", (event) => {
+    const { error } = event as GPUUncapturedErrorEvent;
+    event.preventDefault();
+    device.failure ??= error instanceof GPUOutOfMemoryError
+      ? new MemoryError(`Out of device memory: ${error.message}`)
+      : new DeviceError(`The device refused a command: ${error.message.trim().split("\n")[0]}`);
+  });
+  return device;
 }
 
 /** Whether the adapter takes a shader. */
@@ -110,8 +128,37 @@ export function createBuffer(device: Device, bytes: number, label: string): GPUB
   });
 }
 
-/** Bytes of buffers, read back in one wait. */
+/** Bytes that a read-back holds twice at most, unless one buffer is larger. */
+const READ_BACK = 256 * 2 ** 20;
+
+/**
+ * Bytes of buffers, read back in one wait for every 256 MiB.
+ *
+ * @throws {DeviceError | MemoryError} If the device no longer works.
+ */
 export async function readBuffers(
+  device: Device,
+  sources: readonly { readonly buffer: GPUBuffer; readonly bytes: number }[],
+): Promise<ArrayBuffer[]> {
+  const parts: typeof sources[number][][] = [[]];
+  let sum = 0;
+  for (const source of sources) {
+    sum += source.bytes;
+    if (sum > READ_BACK) sum = parts.push([]) && source.bytes;
+    parts.at(-1)!.push(source);
+  }
+  const read: ArrayBuffer[] = [];
+  try {
+    for (const part of parts) read.push(...await readPart(device, part));
+  } catch (error) {
+    await new Promise((resolve) => setTimeout(resolve)); // for the news of a lost device to arrive
+    throw device.failure ?? error;
+  }
+  if (device.failure) throw device.failure;
+  return read;
+}
+
+async function readPart(
   device: Device,
   sources: readonly { readonly buffer: GPUBuffer; readonly bytes: number }[],
 ): Promise<ArrayBuffer[]> {

@@ -60,3 +60,22 @@ export function assignSlots(lifetimes: readonly Lifetime[]): Assignment {
   }
   return { slotOf, slots, inPlace };
 }
+
+/**
+ * Bytes of the values that live at each step; a value in the place of another is counted once.
+ *
+ * @param steps Number of steps.
+ */
+export function liveBytes(
+  lifetimes: readonly Lifetime[],
+  inPlace: ReadonlyMap<number, number>,
+  steps: number,
+): number[] {
+  const change = Array<number>(steps + 1).fill(0);
+  lifetimes.forEach(({ bytes, first, last }, i) => {
+    change[inPlace.has(i) ? first + 1 : first] += bytes;
+    change[last + 1] -= bytes;
+  });
+  let live = 0;
+  return change.slice(0, steps).map((bytes) => live += bytes);
+}

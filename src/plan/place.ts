@@ -7,7 +7,7 @@ import { createBuffer, type Device } from "../device.ts";
 import { bytesOf } from "../tensor.ts";
 import { type Group, isMap } from "./fuse.ts";
 import { isFull } from "./map.ts";
-import { assignSlots } from "./memory.ts";
+import { assignSlots, liveBytes } from "./memory.ts";
 import type { Graph, Value } from "./trace.ts";
 
 /**
@@ -48,6 +48,12 @@ export function checkLimits(
     const why = `${Math.max(...counts)} workgroups along an axis, and ${name} launches ${most}`;
     refuse(op.name, op.outputs[0].shape, stage, why);
   }
+}
+
+/** Bytes that values between hold in a stage. */
+export interface StageBytes {
+  readonly stage: string;
+  readonly bytes: number;
 }
 
 /** Where results and values between go; fills `buffers`. */
@@ -109,7 +115,7 @@ export function place(
     buffers[value] === undefined && first.has(value)
   );
   const position = new Map(free.map((value, i) => [value, i]));
-  const { slotOf, slots, inPlace: taken } = assignSlots(free.map((value) => {
+  const lifetimes = free.map((value) => {
     const group = groups[first.get(value)!];
     return {
       bytes: bytesOf(graph.values[value]),
@@ -118,13 +124,29 @@ export function place(
       over: group.inputs.filter((input) => overwritable(group, input.value))
         .map((input) => position.get(input.value)).filter((i) => i !== undefined),
     };
-  }));
+  });
+  const { slotOf, slots, inPlace: taken } = assignSlots(lifetimes);
   for (const [output, input] of taken) {
     inPlace[first.get(free[output])!].set(free[output], free[input]);
   }
   const mine = takeSlots(device, slots);
   free.forEach((value, i) => buffers[value] = mine[slotOf[i]]);
-  return { inPlace, copies, kept };
+  return {
+    inPlace,
+    copies,
+    kept,
+    live: peaksOf(groups, liveBytes(lifetimes, taken, groups.length)),
+  };
+}
+
+/** The most bytes that values between hold at once, by stage, in order of the stages. */
+function peaksOf(groups: readonly Group[], live: readonly number[]): StageBytes[] {
+  const peaks = new Map<string, number>();
+  groups.forEach((group, i) => {
+    const { stage = "" } = group.steps.at(-1)!;
+    peaks.set(stage, Math.max(peaks.get(stage) ?? 0, live[i]));
+  });
+  return [...peaks].map(([stage, bytes]) => ({ stage, bytes }));
 }
 
 /** A buffer for each slot, from the device's pool where one fits. */

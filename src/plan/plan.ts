@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { createBuffer, type Device, readBuffers } from "../device.ts";
+import { createBuffer, type Device, MemoryError, readBuffers } from "../device.ts";
 import { bytesOf, node, sameShape, type Tensor } from "../tensor.ts";
 import { entries, map, type Tree } from "../tree.ts";
 import { fuse } from "./fuse.ts";
 import { type Launch, launchesOf, type Location, time, type Timing } from "./launch.ts";
-import { checkLimits, place } from "./place.ts";
+import { checkLimits, place, type StageBytes } from "./place.ts";
 import { trace, type Value } from "./trace.ts";
 
 /** A compiled function. */
@@ -22,7 +22,7 @@ export interface Plan<Args, Results> {
   run(args: Args): Results;
   /** What every run returns. */
   readonly results: Results;
-  /** Milliseconds of every dispatch of one run, from timestamp queries where there are any. */
+  /** Runs, and gives the milliseconds of every dispatch; none without timestamp queries. */
   profile(args: Args): Promise<Timing[]>;
   /** The first step of a run whose result is not finite. */
   firstNonFinite(args: Args): Promise<Location | undefined>;
@@ -31,6 +31,8 @@ export interface Plan<Args, Results> {
   readonly buffers: ReadonlySet<GPUBuffer>;
   /** Bytes of these buffers. */
   readonly peakBytes: number;
+  /** Bytes that values between hold at a stage's peak, in order of the stages. */
+  readonly live: readonly StageBytes[];
   /** One line a step. */
   describe(): string;
   /** Frees the buffers that belong to the plan alone; its results die with it. */
@@ -115,7 +117,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
       donate.some((prefix) => path === prefix || path.startsWith(`${prefix}.`))
     ),
   }));
-  const { inPlace, copies, kept } = place(device, graph, groups, buffers, allocate, {
+  const { inPlace, copies, kept, live } = place(device, graph, groups, buffers, allocate, {
     results: outcomes,
     valueOfArgument,
     bound,
@@ -130,8 +132,8 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
   });
   const launches = groups.flatMap((group, i) => launchesOf(device, graph, group, inPlace[i]));
   const [invalid, exhausted] = await Promise.all([gpu.popErrorScope(), gpu.popErrorScope()]);
-  const failure = invalid ?? exhausted;
-  if (failure) throw new RangeError(`Cannot prepare the plan: ${failure.message.split("\n")[0]}`);
+  if (exhausted) throw new MemoryError(`Out of device memory: ${exhausted.message}`);
+  if (invalid) throw new RangeError(`Cannot prepare the plan: ${invalid.message.split("\n")[0]}`);
 
   const bind = (launch: Launch): GPUBindGroup =>
     launch.bindGroup ??= gpu.createBindGroup({
@@ -214,18 +216,24 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     return node(leaf, { kind: "device", buffer });
   });
 
+  const run = (args: Args) => {
+    accept(args);
+    const encoder = gpu.createCommandEncoder();
+    start(encoder);
+    const pass = encoder.beginComputePass();
+    launches.forEach((launch, i) => step(pass, launch, launches[i - 1]));
+    pass.end();
+    finish(encoder);
+    return results;
+  };
+
   return {
-    run(args) {
-      accept(args);
-      const encoder = gpu.createCommandEncoder();
-      start(encoder);
-      const pass = encoder.beginComputePass();
-      launches.forEach((launch, i) => step(pass, launch, launches[i - 1]));
-      pass.end();
-      finish(encoder);
-      return results;
-    },
+    run,
     async profile(args) {
+      if (!device.features.has("timestamp-query")) {
+        run(args);
+        return [];
+      }
       accept(args);
       return await time(device, launches, step, start, finish);
     },
@@ -252,6 +260,7 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
     results,
     buffers: all,
     peakBytes: [...all].reduce((sum, { size }) => sum + size, 0),
+    live,
     describe: () =>
       launches.map(({ op, stage, shape }, i) => `${i} ${stage ?? "-"} ${op} [${shape}]`).join("\n"),
     destroy: () => own.forEach((buffer) => buffer.destroy()),

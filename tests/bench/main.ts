@@ -15,11 +15,12 @@ import { compile, type Plan } from "../../src/plan/plan.ts";
 import { upload } from "../../src/plan/read.ts";
 import { key, uniform } from "../../src/random.ts";
 import { sizeOf, type Tensor, tensor } from "../../src/tensor.ts";
-import { trainingImages } from "../../pipelines/images.ts";
+import { openImages } from "../../pipelines/images.ts";
 import { pretrainTask } from "../../pipelines/pretrain.ts";
 import { override } from "../../pipelines/recipe.ts";
 import { findRecipe } from "../../pipelines/recipes/mod.ts";
 import { prepare } from "../../pipelines/train.ts";
+import { overhead } from "./overhead.ts";
 
 /** One measurement. */
 type Line =
@@ -113,34 +114,36 @@ async function* steps(device: Device): AsyncGenerator<Line> {
     "model.embedDims=32,64,128",
     "model.depths=1,1,4",
     "batch.micro=8",
-    "data.workers=1",
   ];
-  const quick = findRecipe("quickstart");
+  const quick = override(findRecipe("quickstart"), ["data.workers=2"]);
   const cases = [
     ["step-quickstart", quick, []],
     ["step-tiny", quick, tiny],
     ["step-tiny-dense", quick, [...tiny, "model.evaluation=dense"]],
   ] as const;
   for (const [name, base, fields] of cases) {
-    const recipe = override(base, [...fields, "schedule.steps=13"]);
-    const task = pretrainTask(recipe, await trainingImages(recipe.data));
+    const recipe = override(base, [...fields, "schedule.steps=25"]);
+    const task = pretrainTask(recipe, (await openImages(recipe.data)).train);
     const trainer = await prepare(device, task);
     // The first group of metrics waits for pipelines to be compiled.
-    const rates: number[] = [];
-    for await (const metrics of trainer.run()) rates.push(...metrics.map((m) => m.imagesPerSecond));
-    const rate = rates.slice(1).sort((a, b) => a - b)[rates.length >> 1];
-    yield { case: name, ms: 1000 * recipe.batch.micro / rate, images_per_s: rate };
+    const metrics = (await Array.fromAsync(trainer.run())).flat().slice(1);
+    const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
+    const rate = median(metrics.map(({ imagesPerSecond }) => imagesPerSecond));
+    yield {
+      ...{ case: name, ms: 1000 * recipe.batch.micro / rate, images_per_s: rate },
+      data_wait_percent: median(metrics.map(({ dataWait }) => 100 * dataWait)),
+    };
   }
 }
 
-const CASES = { matmul: matmuls, replay, bandwidth, steps };
+const CASES = { matmul: matmuls, replay, bandwidth, steps, overhead };
 
 function options() {
   try {
     return parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
   } catch (error) {
     console.error((error as Error).message.split(". ")[0]);
-    console.error("deno task bench [--json] [--only matmul,replay,bandwidth,steps]");
+    console.error("deno task bench [--json] [--only matmul,replay,bandwidth,steps,overhead]");
     Deno.exit(2);
   }
 }

@@ -38,7 +38,7 @@ Deno.test("imageFolder() names a folder that is missing, a file or empty", async
   const cases: [string, RegExp][] = [
     [`${path}/missing`, /Cannot read folder .*missing: no such folder$/],
     [`${path}/notes.txt`, /Cannot read folder .*notes\.txt: it is not a folder$/],
-    [path, /holds no JPEG, PNG or WebP image$/],
+    [path, /holds no JPEG, PNG, WebP, TIFF or \.npy image$/],
   ];
   for (const [dir, message] of cases) {
     await assert.rejects(imageFolder(dir), (error) => {

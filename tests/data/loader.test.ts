@@ -10,7 +10,7 @@ const { files: photos } = await imageFolder(PHOTOS);
 /** Options for small crops of `files`. */
 function options(files: string[], changes: Partial<LoadOptions> = {}): LoadOptions {
   return {
-    source: { kind: "folder", files, length: files.length },
+    source: { kind: "files", files, length: files.length },
     seed: 5,
     batch: 4,
     start: 0,
@@ -130,7 +130,7 @@ Deno.test("loadBatches() refuses options out of range", async () => {
     { workers: 1.5 },
     { start: -1 },
     { mean: [0] },
-    { source: { kind: "folder", files: [], length: 0 } },
+    { source: { kind: "files", files: [], length: 0 } },
     { crop: { height: 8, width: 8, scale: [1, 0.2], flip: false } },
   ];
   for (const change of changes) {

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
+import type { ImageBatch } from "../../data/loader.ts";
+import type { FileSource } from "../../data/source.ts";
+import { openImages, photosFolder } from "../../pipelines/images.ts";
+import { pretrainTask } from "../../pipelines/pretrain.ts";
+import { override } from "../../pipelines/recipe.ts";
+import { findRecipe } from "../../pipelines/recipes/mod.ts";
 import { loadSafetensors } from "../../src/safetensors.ts";
 import {
   complaints,
@@ -19,6 +25,8 @@ import {
 const never = `${scratch}/never`; // no refused command may write here
 let finished: Promise<string> | undefined;
 
+const STATE = (step: number) => `checkpoints/step-00000${step}.safetensors`;
+
 /** A copy of a run of two steps. */
 async function copyOfRun(name: string): Promise<string> {
   finished ??= (async () => {
@@ -37,14 +45,12 @@ Deno.test("pretrain refuses a folder that is missing, empty or a file", async ()
     fails([...TINY, "--data", data, "--out", never], 2, sentence);
   await Promise.all([
     refused("nowhere", "Cannot read folder nowhere: no such folder"),
-    refused("file", "Cannot read folder file: it is not a folder"),
-    refused("file/", "Cannot read folder file/: it is not a folder"),
-    refused("empty", "Cannot use folder empty: it holds no JPEG, PNG or WebP image"),
+    refused("file", "Cannot use file: it lists no image"),
+    refused("empty", "Cannot use folder empty: it holds no JPEG, PNG, WebP, TIFF or .npy image"),
     fails(
       ["fashion_mnist", "--data", "empty", "--out", never],
       2,
-      "Cannot read empty/train-images-idx3-ubyte.gz: no such file; " +
-        "give the folder of the IDX files as --data DIR",
+      "Cannot use folder empty: it holds no JPEG, PNG, WebP, TIFF or .npy image",
     ),
     fails(
       ["mcmae_base", "--out", never],
@@ -78,9 +84,17 @@ Deno.test("pretrain refuses arguments that make no sense and names the nearest",
       "Recipe field data.mean must be one number for each of the 5 channels, " +
         "got 0.485,0.456,0.406",
     ),
+    refused(["optimizer.rates=blocks1.*"], /^Recipe field optimizer.rates expects pattern:factor/),
     refused(
-      ["model.channels=5", "data.mean=0,0,0,0,0", "data.std=1,1,1,1,1"],
-      "Cannot load images of 5 channels: files give 1 or 3; set model.channels to one of them",
+      ["optimizer.rates=blokcs1.*:0"],
+      "Recipe field optimizer.rates: no parameter matches blokcs1.*",
+    ),
+    refused(["faults.policy=ignore"], /^Recipe field faults.policy expects one of stop, skip, /),
+    refused(["--profile", "0"], "Option --profile expects a number of steps, got 0"),
+    fails(
+      [...TINY, "--out", never, "model.channels=5", "data.mean=0,0,0,0,0", "data.std=1,1,1,1,1"],
+      1,
+      /^Cannot load images: 101 of 128 are bad .*, first: Cannot use .*: it has 3 bands, not 5$/,
     ),
   ]);
   assert.ok(!await exists(never));
@@ -107,7 +121,7 @@ Deno.test("pretrain skips, counts and names bad files, and uses every good one",
   assert.deepEqual(named.sort(), [
     `  ${data}/link.jpg: Cannot read ${data}/link.jpg: no such file`,
     `  ${data}/text.jpg: Cannot decode ${data}/text.jpg: ` +
-    "it is not a JPEG, PNG, WebP, GIF, TIFF or AVIF image",
+    "it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or .npy image",
     `  ${data}/truncated.jpg: Cannot decode ${data}/truncated.jpg: it is truncated or damaged`,
   ]);
   assert.equal((await metricsOf(out)).length, 3);
@@ -121,6 +135,38 @@ Deno.test("pretrain skips, counts and names bad files, and uses every good one",
   assert.ok(!await exists(never));
 });
 
+Deno.test("pretrain --steps 60 goes on with 5 % corrupted photos, names each, and loses no other", async () => {
+  const data = `${scratch}/corrupted`;
+  await cp(photosFolder(), data, { recursive: true });
+  const { train: { files } } = await openImages({ path: data }) as { train: FileSource };
+  const spoilt = files.filter((_, i) => i % 20 === 7); // 7 of 128
+  for (const [i, file] of spoilt.entries()) {
+    const bytes = await Deno.readFile(file);
+    if (i % 2 === 0) await Deno.writeFile(file, bytes.subarray(0, bytes.length / 2));
+    else await Deno.writeFile(file, bytes.map((byte) => byte ^ 0x55));
+  }
+  const out = `${scratch}/corrupted-run`;
+  const outcome = await succeeds([...TINY, "--data", data, "--steps", "60", "--out", out]);
+  const [title, ...named] = complaints(outcome);
+  assert.equal(title, "Skipped 7 bad files:");
+  const listed = (await Deno.readTextFile(`${out}/bad_files.txt`)).trimEnd().split("\n");
+  for (const list of [named.map((line) => line.trim()), listed]) {
+    assert.equal(list.length, spoilt.length);
+    spoilt.forEach((file) => assert.ok(list.some((line) => line.startsWith(file)), file));
+  }
+  assert.equal((await metricsOf(out)).length, 60);
+
+  // The samples of this run's first epoch: every good photo is among them.
+  const recipe = override(findRecipe("quickstart"), [...TINY, `data.path=${data}`]);
+  const seen = new Set<string>();
+  const { train } = await openImages({ path: data });
+  const onBatch = ({ indices }: ImageBatch) => indices.forEach((index) => seen.add(files[index]));
+  const batches = pretrainTask(recipe, train, onBatch).batches(0);
+  for (let batch = 0; batch < 128 / 4; batch++) await batches.next();
+  await batches.return();
+  assert.deepEqual([...seen].sort(), files.filter((file) => !spoilt.includes(file)));
+});
+
 Deno.test("pretrain fails on a folder that holds bad files only", async () => {
   const data = `${scratch}/bad`;
   await Deno.mkdir(data);
@@ -129,7 +175,7 @@ Deno.test("pretrain fails on a folder that holds bad files only", async () => {
     [...TINY, "--data", data, "--out", never],
     1,
     `Cannot load images: 2 of 2 are bad, first: Cannot decode ${data}/a.jpg: ` +
-      "it is not a JPEG, PNG, WebP, GIF, TIFF or AVIF image",
+      "it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or .npy image",
   );
   assert.ok(!await exists(never));
 });
@@ -202,39 +248,21 @@ Deno.test("pretrain --resume refuses files that are damaged or of another model"
   const truncate = async (path: string) => {
     await Deno.truncate(path, (await Deno.stat(path)).size - 100);
   };
-  const swap = (name: string) => (out: string) =>
-    Deno.copyFile(`${other}/${name}`, `${out}/${name}`);
   await Promise.all([
     spoilt(
-      "wider",
-      async () => {},
-      /^Cannot use .*wider\/checkpoint\.safetensors: it is of another model: pos_embed is F32 \[1,16,16\], not F32 \[1,16,24\]$/,
-      ["model.embedDims=16,16,24"],
-    ),
-    spoilt(
-      "swapped_checkpoint",
-      swap("checkpoint.safetensors"),
-      /^Cannot use .*swapped_checkpoint\/checkpoint\.safetensors: it is of another model: /,
-    ),
-    spoilt(
       "swapped_state",
-      swap("state.safetensors"),
-      /^Cannot use .*swapped_state\/state\.safetensors: it is of another model: /,
-    ),
-    spoilt(
-      "cut_checkpoint",
-      (out) => truncate(`${out}/checkpoint.safetensors`),
-      /^Cannot read .*cut_checkpoint\/checkpoint\.safetensors: /,
+      (out) => Deno.copyFile(`${other}/${STATE(1)}`, `${out}/${STATE(2)}`),
+      /^Cannot use .*swapped_state\/checkpoints\/step-000002\.safetensors: it is of another model: /,
     ),
     spoilt(
       "cut_state",
-      (out) => truncate(`${out}/state.safetensors`),
-      /^Cannot read .*cut_state\/state\.safetensors: /,
+      (out) => truncate(`${out}/${STATE(2)}`),
+      /^Cannot read .*cut_state\/checkpoints\/step-000002\.safetensors: /,
     ),
     spoilt(
       "lost_state",
-      (out) => Deno.remove(`${out}/state.safetensors`),
-      /^Cannot resume .*lost_state: it has no state\.safetensors$/,
+      (out) => Deno.remove(`${out}/checkpoints`, { recursive: true }),
+      /^Cannot resume .*lost_state: it has no checkpoints$/,
     ),
     spoilt(
       "other_recipe",
@@ -260,7 +288,7 @@ Deno.test("pretrain --resume starts a run anew that was killed before it saved",
   }
   process.kill("SIGKILL");
   await process.output();
-  assert.ok(!await exists(`${out}/state.safetensors`));
+  assert.ok(!await exists(`${out}/checkpoints`));
   await succeeds(["--resume", "--out", out, "--steps", "2"]);
   assert.deepEqual((await metricsOf(out)).map(({ step }) => step), [1, 2]);
 });
@@ -303,8 +331,8 @@ Deno.test("pretrain stops at a loss that is not finite and keeps the last good c
   const metrics = await metricsOf(out);
   assert.deepEqual(metrics.map(({ step }) => step), [1, 2]); // the first has rate 0
   assert.ok(metrics.every((line) => Object.values(line).every(Number.isFinite)));
-  for (const name of ["checkpoint", "state"]) {
-    const { tensors, metadata } = await loadSafetensors(`${out}/${name}.safetensors`);
+  for (const name of ["checkpoint.safetensors", STATE(2)]) {
+    const { tensors, metadata } = await loadSafetensors(`${out}/${name}`);
     assert.equal(metadata.step, "2");
     assert.ok(tensors.values().every(({ data }) => (data as Float32Array).every(Number.isFinite)));
   }

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
-import { trainingImages } from "../../pipelines/images.ts";
+import { openImages } from "../../pipelines/images.ts";
 import { type MaskedBatch, pretrainTask, totalSteps } from "../../pipelines/pretrain.ts";
-import { override } from "../../pipelines/recipe.ts";
+import { override, UsageError } from "../../pipelines/recipe.ts";
 import { findRecipe } from "../../pipelines/recipes/mod.ts";
+import { prepare } from "../../pipelines/train.ts";
+import { openDevice } from "../../src/device.ts";
 import type { Tensor } from "../../src/tensor.ts";
+import { entries } from "../../src/tree.ts";
 import { drawings, TINY } from "./run_pretrain.ts";
 
 const recipe = override(findRecipe("quickstart"), [...TINY, "model.masking=block"]);
@@ -11,7 +14,7 @@ const recipe = override(findRecipe("quickstart"), [...TINY, "model.masking=block
 /** Values of `samples` samples from a position on, in micro-batches of `micro`. */
 async function samplesAt(start: number, samples: number, micro: number) {
   const data = { ...recipe.data, path: await drawings(8) } as const;
-  const source = await trainingImages(data);
+  const { train: source } = await openImages(data);
   const sized = { ...recipe, data, batch: { micro, effective: micro } };
   const values: Record<string, number[]> = { images: [], keep: [], restore: [], removed: [] };
   for await (const batch of pretrainTask(sized, source).batches(start)) {
@@ -19,6 +22,11 @@ async function samplesAt(start: number, samples: number, micro: number) {
     if ((samples -= micro) <= 0) break;
   }
   return values;
+}
+
+function hostOf({ source }: Tensor): Float32Array {
+  assert.ok(source.kind === "host");
+  return source.data as Float32Array;
 }
 
 function hostValues(batch: MaskedBatch, name: string): Iterable<number> {
@@ -46,7 +54,7 @@ Deno.test("totalSteps() rounds up to whole epochs, unless steps are given", () =
 });
 
 Deno.test("pretrainTask() follows the epochs, and stretches the cosine only for more steps", () => {
-  const source = { kind: "folder", files: Array(64).fill("a.jpg"), length: 64 } as const;
+  const source = { kind: "files", files: Array(64).fill("a.jpg"), length: 64 } as const;
   const rates = (steps: number) => {
     const schedule = { epochs: 4, warmupEpochs: 1, steps };
     const { rate } = pretrainTask(
@@ -64,4 +72,47 @@ Deno.test("pretrainTask() follows the epochs, and stretches the cosine only for 
     assert.ok(falling.every((rate, i) => i === 0 || rate < falling[i - 1]));
     assert.ok(list.at(-1)! < 0.01 * list[peak]);
   }
+});
+
+Deno.test("optimizer.rates freezes and slows parameters by path, the first match first", async () => {
+  const device = await openDevice();
+  const { train: source } = await openImages({ path: await drawings(8) });
+  const change = async (rates: string) => {
+    // At its first step Adam moves every parameter by its rate, whatever the gradient.
+    const fields = [`optimizer.rates=${rates}`, "optimizer.weightDecay=0", "schedule.steps=1"];
+    const task = { ...pretrainTask(override(recipe, fields), source), rate: () => 1e-3 };
+    const trainer = await prepare(device, task);
+    await Array.fromAsync(trainer.run());
+    const after = new Map(entries<Tensor>((await trainer.snapshot()).params));
+    const moves = entries<Tensor>(task.params).map(([path, before]) => {
+      const values = hostOf(after.get(path)!);
+      const steps = [...hostOf(before)].map((value, i) => Math.abs(values[i] - value));
+      return [path, Math.max(...steps)] as const;
+    });
+    return Object.fromEntries(moves);
+  };
+  const moved = await change("patch_embed1.*:0,patch_embed*:0.5,*.qkv.bias:0");
+  for (const [path, by] of Object.entries(moved)) {
+    const expected = /^patch_embed1\.|qkv\.bias$|pos_embed$/.test(path)
+      ? 0
+      : path.startsWith("patch_embed")
+      ? 5e-4
+      : 1e-3;
+    assert.ok(Math.abs(by - expected) < 1e-5, `${path} moved by ${by}`);
+  }
+});
+
+Deno.test("optimizer.rates names a pattern that matches nothing, and freezes not everything", async () => {
+  const { train: source } = await openImages({ path: await drawings(8) });
+  const refuses = (rates: string, message: string) =>
+    assert.throws(
+      () => pretrainTask(override(recipe, [`optimizer.rates=${rates}`]), source),
+      (error: unknown) => error instanceof UsageError && error.message === message,
+    );
+  refuses(
+    "blocks1.0.norm1.weigth:0",
+    "Recipe field optimizer.rates: no parameter matches blocks1.0.norm1.weigth: " +
+      "did you mean blocks1.0.norm1.weight?",
+  );
+  refuses("*:0", "Recipe field optimizer.rates freezes every parameter");
 });

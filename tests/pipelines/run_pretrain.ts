@@ -115,6 +115,7 @@ export interface Metrics {
   readonly lr: number;
   readonly grad_norm: number;
   readonly images_per_s: number;
+  readonly data_wait: number;
 }
 
 export async function metricsOf(folder: string): Promise<Metrics[]> {
@@ -127,11 +128,12 @@ export async function lossesOf(folder: string): Promise<number[]> {
   return (await metricsOf(folder)).map(({ loss }) => loss);
 }
 
-/** Bytes of every file in a folder, by name, as text that `assert` can compare. */
+/** Bytes of every file below a folder, by name, as text that `assert` can compare. */
 export async function filesOf(folder: string): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
-  for await (const { name } of Deno.readDir(folder)) {
-    files[name] = (await Deno.readFile(`${folder}/${name}`)).toHex();
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) Object.assign(files, await filesOf(`${folder}/${name}`));
+    else files[`${folder}/${name}`] = (await Deno.readFile(`${folder}/${name}`)).toHex();
   }
   return files;
 }

@@ -1,23 +1,33 @@
 import assert from "node:assert/strict";
-import { type Limits, type Machine, NEEDED, setup } from "../../pipelines/setup.ts";
+import { type Limits, type Machine, NEEDED, setup, setupBrowser } from "../../pipelines/setup.ts";
 
 interface Setting {
   os?: string;
   osRelease?: string;
   limits?: Limits | null;
+  browser?: boolean;
   rootPrefix?: string[] | null;
   failure?: (command: string) => string | null;
   recheck?: boolean;
 }
 
 /** Runs the set-up on an invented Debian without an adapter, changed by `setting`. */
-async function trySetup(setting: Setting, mayInstall?: boolean) {
+function trySetup(setting: Setting, mayInstall?: boolean) {
+  return onMachine(setting, (machine) => setup(machine, mayInstall));
+}
+
+function tryBrowser(setting: Setting) {
+  return onMachine(setting, setupBrowser);
+}
+
+async function onMachine(setting: Setting, act: (machine: Machine) => Promise<number>) {
   const printed: string[] = [];
   const commands: string[] = [];
   const machine: Machine = {
     os: setting.os ?? "linux",
     osRelease: () => setting.osRelease ?? 'PRETTY_NAME="Debian"\nID=debian\n',
     adapterLimits: () => Promise.resolve(setting.limits ?? null),
+    hasBrowser: () => Promise.resolve(setting.browser ?? false),
     rootPrefix: () => Promise.resolve(setting.rootPrefix === undefined ? [] : setting.rootPrefix),
     run(command) {
       commands.push(command.join(" "));
@@ -26,7 +36,7 @@ async function trySetup(setting: Setting, mayInstall?: boolean) {
     recheck: () => Promise.resolve(setting.recheck ?? true),
     print: (line) => printed.push(line),
   };
-  return { code: await setup(machine, mayInstall), printed, commands };
+  return { code: await act(machine), printed, commands };
 }
 
 Deno.test("setup() says and does nothing where the adapter suffices", async () => {
@@ -118,5 +128,35 @@ Deno.test("setup() prints the command for every other platform and installs noth
     assert.deepEqual([code, printed.length, commands.length], [1, 1, 0]);
     assert.match(printed[0], /^WebGPU finds no adapter\. /);
     assert.ok(printed[0].includes(advice), printed[0]);
+  }
+});
+
+Deno.test("setupBrowser() says and does nothing where there is a browser", async () => {
+  assert.deepEqual(await tryBrowser({ browser: true }), { code: 0, printed: [], commands: [] });
+});
+
+Deno.test("setupBrowser() installs Chromium as root on Debian, after one line", async () => {
+  assert.deepEqual(await tryBrowser({}), {
+    code: 0,
+    printed: ["There is no browser to test pages with: installing Chromium (chromium)"],
+    commands: [
+      "/usr/bin/apt-get update -qq",
+      "/usr/bin/apt-get install -y -qq --no-install-recommends chromium",
+    ],
+  });
+});
+
+Deno.test("setupBrowser() prints the command where it cannot install", async () => {
+  const failure = (command: string) => command.includes("install") ? "E: no such package" : null;
+  const settings: [Setting, string][] = [
+    [{ rootPrefix: null }, "sudo apt-get install chromium"],
+    [{ failure }, "sudo apt-get install chromium"],
+    [{ os: "darwin" }, "brew install --cask google-chrome"],
+    [{ osRelease: "ID=fedora\n" }, "sudo dnf install chromium"],
+  ];
+  for (const [setting, advice] of settings) {
+    const { code, printed } = await tryBrowser(setting);
+    assert.equal(code, 1);
+    assert.ok(printed.at(-1)!.endsWith(`. Install one: ${advice}`), `${printed}`);
   }
 });

@@ -1,0 +1,167 @@
+/**
+ * Checkpoints of a run: all that is state, in one file a step, written so that a process killed at
+ * any moment leaves whole files only.
+ *
+ * @module
+ */
+import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoint.ts";
+import type { Params } from "../src/optim.ts";
+import { loadSafetensors, type Safetensors, writeSafetensors } from "../src/safetensors.ts";
+import type { Recipe } from "./recipe.ts";
+import { exists, FILES } from "./run_folder.ts";
+import type { Place, Weights } from "./train.ts";
+
+/** The step with the lowest loss, and that loss. */
+export interface Best {
+  readonly step: number;
+  readonly loss: number;
+}
+
+/** Where a run stands, with all that it needs to go on. */
+export interface Checkpoint<P extends Params = Params> extends Place {
+  readonly weights: Weights<P>;
+  readonly best?: Best;
+}
+
+/**
+ * Writes a checkpoint, then the model alone, then drops old checkpoints.
+ *
+ * @param recipe Kept in the file: its `checkpoint.keep` latest ones and the best stay.
+ * @throws {Error} If a file cannot be written: the message names it, and the checkpoints before are
+ * as they were.
+ */
+export async function writeCheckpoint(
+  folder: string,
+  recipe: Pick<Recipe, "seed" | "checkpoint">,
+  checkpoint: Checkpoint,
+): Promise<void> {
+  const { step, position, weights: { params, state, ema }, best } = checkpoint;
+  await Deno.mkdir(`${folder}/${FILES.states}`, { recursive: true });
+  await writeSafetensors(pathOf(folder, step), [
+    ...toSafetensors(params, "model."),
+    ...toSafetensors(state, "optimizer."),
+    ...(ema ? toSafetensors(ema, "ema.") : []),
+  ], {
+    ...modelMetadata(step),
+    ...{ position: String(position), seed: String(recipe.seed), recipe: JSON.stringify(recipe) },
+    ...(best && { best: JSON.stringify(best) }),
+  });
+  await writeModels(folder, checkpoint);
+  const steps = await stepsIn(folder);
+  for (const old of steps.slice(0, -recipe.checkpoint.keep)) {
+    if (old !== best?.step) await Deno.remove(pathOf(folder, old));
+  }
+}
+
+/** Writes the model alone, under PyTorch's names, and its average and best where they are new. */
+export async function writeModels(
+  folder: string,
+  { step, weights: { params, ema }, best }: Checkpoint,
+): Promise<void> {
+  const metadata = modelMetadata(step);
+  const model = toSafetensors(params);
+  await writeSafetensors(`${folder}/${FILES.checkpoint}`, model, metadata);
+  if (ema) {
+    const averages = new Map(toSafetensors(ema));
+    const averaged = model.map(([name, own]) => [name, averages.get(name) ?? own] as const);
+    await writeSafetensors(`${folder}/${FILES.ema}`, averaged, metadata);
+  }
+  if (best?.step === step) await writeSafetensors(`${folder}/${FILES.best}`, model, metadata);
+}
+
+/** Metadata without a clock, so that equal runs write equal bytes. */
+function modelMetadata(step: number): Record<string, string> {
+  return { format: "pt", step: String(step) };
+}
+
+/**
+ * Reads the latest checkpoint of a run.
+ *
+ * @param like Weights of the recipe's model.
+ * @param warn Is told of a file that is damaged, in the place of which an older one is read.
+ * @returns Undefined if the run has saved nothing yet.
+ * @throws {CheckpointError} If there are checkpoints, but none is of this model and whole.
+ */
+export async function readCheckpoint<P extends Params>(
+  folder: string,
+  like: Weights<P>,
+  warn: (message: string) => void = () => {},
+): Promise<Checkpoint<P> | undefined> {
+  const steps = await stepsIn(folder);
+  for (const step of steps.toReversed()) {
+    const path = pathOf(folder, step);
+    try {
+      const file = await loadSafetensors(path);
+      return naming(path, () => parse(file, like));
+    } catch (error) {
+      // Another model is the user's mistake; a damaged file is nobody's.
+      if (error instanceof CheckpointError || step === steps[0]) throw error;
+      warn(`${(error as Error).message}; going back to the checkpoint before`);
+    }
+  }
+  if (await exists(`${folder}/${FILES.checkpoint}`)) {
+    // From the start it would overwrite what was learnt.
+    throw new CheckpointError(`Cannot resume ${folder}: it has no ${FILES.states}`);
+  }
+}
+
+/** Removes what a killed process left half done, and checkpoints and panels beyond a step. */
+export async function tidy(folder: string, step: number): Promise<void> {
+  for (const sub of [".", FILES.states, FILES.panels]) {
+    if (!await exists(`${folder}/${sub}`)) continue;
+    for await (const { name } of Deno.readDir(`${folder}/${sub}`)) {
+      const [, number] = name.match(/^step-(\d+)\./) ?? [];
+      const isBeyond = number !== undefined && Number(number) > step;
+      if (name.endsWith(".tmp") || isBeyond) await Deno.remove(`${folder}/${sub}/${name}`);
+    }
+  }
+}
+
+/** `step-000100`, so that names sort by step. */
+export function stepName(step: number): string {
+  return `step-${String(step).padStart(6, "0")}`;
+}
+
+function pathOf(folder: string, step: number): string {
+  return `${folder}/${FILES.states}/${stepName(step)}.safetensors`;
+}
+
+/** Steps that have a checkpoint, ascending. */
+async function stepsIn(folder: string): Promise<number[]> {
+  const steps: number[] = [];
+  if (!await exists(`${folder}/${FILES.states}`)) return steps;
+  for await (const { name } of Deno.readDir(`${folder}/${FILES.states}`)) {
+    const [, step] = name.match(/^step-(\d+)\.safetensors$/) ?? [];
+    if (step !== undefined) steps.push(Number(step));
+  }
+  return steps.sort((a, b) => a - b);
+}
+
+function parse<P extends Params>(
+  file: Safetensors,
+  { params, state, ema }: Weights<P>,
+): Checkpoint<P> {
+  const { step, position, best } = file.metadata;
+  if (!/^\d+$/.test(step) || !/^\d+$/.test(position)) {
+    throw new CheckpointError("its metadata name no step or position");
+  }
+  return {
+    step: Number(step),
+    position: Number(position),
+    ...(best && { best: JSON.parse(best) }),
+    weights: {
+      params: fromSafetensors(file, params, "model."),
+      state: fromSafetensors(file, state, "optimizer."),
+      ...(ema && { ema: fromSafetensors(file, ema, "ema.") }),
+    },
+  };
+}
+
+function naming<Result>(path: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof CheckpointError)) throw cause;
+    throw new CheckpointError(`Cannot use ${path}: ${cause.message}`, { cause });
+  }
+}

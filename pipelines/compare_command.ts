@@ -1,0 +1,92 @@
+/**
+ * `deno task compare` and `deno task report`: pages about runs that are there already.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { readRun, type RunRecord } from "./report/record.ts";
+import { writePage, writeReport } from "./report/report.ts";
+import { UsageError } from "./usage.ts";
+
+const COMPARE_HELP = `Show runs side by side on one page.
+
+  deno task compare RUN RUN … [--out FILE]
+
+Options:
+  --out FILE     Where to write (default compare.html)
+  --help
+
+Example:
+  deno task compare runs/quickstart runs/quickstart-2`;
+
+const REPORT_HELP = `Write the report of a run again.
+
+  deno task report RUN
+
+It goes to RUN/report.html.`;
+
+/**
+ * Compares runs and prints the path of the page.
+ *
+ * @returns The exit code.
+ * @throws {UsageError} If a folder holds no run; the message names it.
+ */
+export async function compareCommand(args: readonly string[]): Promise<number> {
+  const { values, positionals: folders } = parsed("compare", args);
+  if (values.help) {
+    console.log(COMPARE_HELP);
+    return 0;
+  }
+  if (folders.length < 2) {
+    throw new UsageError(`Expected two or more run folders, got ${folders[0] ?? "none"}`);
+  }
+  const runs: RunRecord[] = [];
+  for (const folder of folders) runs.push(await askedFor(() => readRun(folder)));
+  const path = values.out ?? "compare.html";
+  const { renderComparison } = await import("./report/comparison.ts");
+  await askedFor(() => writePage(path, renderComparison(runs)));
+  console.log(path);
+  return 0;
+}
+
+/**
+ * Renders a run's report again and prints its path.
+ *
+ * @returns The exit code.
+ * @throws {UsageError} If the folder holds no run; the message names it.
+ */
+export async function reportCommand(args: readonly string[]): Promise<number> {
+  const { values, positionals: folders } = parsed("report", args);
+  if (values.help) {
+    console.log(REPORT_HELP);
+    return 0;
+  }
+  if (values.out !== undefined || folders.length !== 1) {
+    const found = values.out === undefined ? folders.join(" and ") || "none" : "--out";
+    throw new UsageError(`Expected one run folder, got ${found}`);
+  }
+  console.log(await askedFor(() => writeReport(folders[0])));
+  return 0;
+}
+
+function parsed(command: string, args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { out: { type: "string" }, help: { type: "boolean", short: "h" } },
+    });
+  } catch (cause) {
+    const [message] = (cause as Error).message.split(/\.\s/);
+    throw new UsageError(`${message}: see deno task ${command} --help`, { cause });
+  }
+}
+
+/** What fails here fails because of a path that was asked for. */
+async function askedFor<Result>(act: () => Promise<Result>): Promise<Result> {
+  try {
+    return await act();
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause });
+  }
+}

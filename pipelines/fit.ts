@@ -1,0 +1,269 @@
+/**
+ * A run from its first step to its last: the training loop with checkpoints, faults, journals and
+ * reports. Every task goes through here.
+ *
+ * @module
+ */
+import { DeviceError, MemoryError } from "../src/device.ts";
+import type { Params } from "../src/optim.ts";
+import { type Best, type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoints.ts";
+import { NonFiniteError } from "./finite.ts";
+import { openJournal } from "./journal.ts";
+import type { Progress } from "./progress.ts";
+import type { Recipe } from "./recipe.ts";
+import { FILES, writeWhole } from "./run_folder.ts";
+import { type EventLog, openEvents } from "./tensorboard.ts";
+import { initialWeights, type Place, type StepMetrics, type Task, type Trainer } from "./train.ts";
+
+/** A line of `metrics.jsonl`. */
+export interface MetricsLine {
+  readonly step: number;
+  /** Passes over the data up to the end of the step. */
+  readonly epoch: number;
+  /** Null where the step was left out. */
+  readonly loss: number | null;
+  readonly lr: number;
+  readonly grad_norm: number | null;
+  readonly images_per_s: number | null;
+  readonly data_wait: number | null;
+  /** Figures of a validation after the step, such as `val_loss`. */
+  readonly [name: string]: number | null;
+}
+
+/** A line of `faults.jsonl`. */
+interface FaultLine {
+  readonly step: number;
+  readonly stage: string;
+  readonly op?: string;
+  readonly shape?: readonly number[];
+  readonly policy: Recipe["faults"]["policy"];
+  /** Step from which the run went on. */
+  readonly back_to?: number;
+}
+
+/** A picture of what the model does now. */
+export interface Panel {
+  readonly png: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** How a run is kept and watched. */
+export interface FitOptions<P extends Params> {
+  readonly folder: string;
+  readonly recipe: Pick<Recipe, "seed" | "checkpoint" | "faults" | "report">;
+  /** Images an epoch. */
+  readonly images: number;
+  /** Where to go on; from the task's own weights if left out. */
+  readonly checkpoint?: Checkpoint<P>;
+  /** Ends the run after the step that is under way. */
+  readonly signal?: AbortSignal;
+  /** Steps to time op by op; one if left out. */
+  readonly profile?: number;
+  /** Keeps the times, once they are known, for the report. */
+  readonly onProfile?: () => Promise<void>;
+  /** Bad files met so far, with the reason. */
+  readonly badFiles?: ReadonlyMap<string, string>;
+  /** Figures at a checkpoint; `val_loss`, if among them, decides which is the best. */
+  readonly validate?: () => Promise<Readonly<Record<string, number>>>;
+  /** Draws the panels of a step and keeps them in the folder. */
+  readonly draw?: (step: number) => Promise<Panel>;
+  /** Writes the report; the journals are up to date. */
+  readonly report?: () => Promise<unknown>;
+  readonly progress?: Progress;
+  /** Says what did not stop the run. */
+  readonly warn?: (message: string) => void;
+}
+
+/** How a run ended. */
+export interface Fitted {
+  readonly place: Place;
+  /** Loss of every step that has one. */
+  readonly losses: readonly number[];
+  readonly faults: number;
+}
+
+/**
+ * Trains to the end, or until the signal.
+ *
+ * What cannot be written (a full disk) is told and tried again; training goes on.
+ *
+ * @throws {NonFiniteError} Under the policy `stop`, or at one fault more than the recipe bears.
+ * @throws {DeviceError | MemoryError} If the device fails; says which checkpoint is safe.
+ * @throws {Error} If the last checkpoint cannot be written.
+ */
+export async function fit<P extends Params, Batch extends Params>(
+  task: Task<P, Batch>,
+  trainer: Trainer<P>,
+  options: FitOptions<P>,
+): Promise<Fitted> {
+  const { folder, recipe, images, checkpoint, signal, badFiles, progress } = options;
+  const { warn = console.error } = options;
+  const every = recipe.checkpoint.every;
+  const initial = initialWeights(task);
+  let place: Place = checkpoint ?? { step: 0, position: 0 };
+  let best: Best | undefined = checkpoint?.best;
+  let saved = checkpoint?.step ?? -1;
+  let named = 0; // bad files
+  let profile = options.profile ?? 1;
+  const metrics = await openJournal<MetricsLine>(`${folder}/${FILES.metrics}`, place.step);
+  const faults = await openJournal<FaultLine>(`${folder}/${FILES.faults}`, place.step);
+  let events: EventLog = await openEvents(folder, place.step);
+
+  const told = new Set<string>();
+  const attempt = async (write: () => Promise<unknown>): Promise<boolean> => {
+    try {
+      await write();
+      return true;
+    } catch (error) {
+      if (error instanceof DeviceError || error instanceof MemoryError) throw error;
+      const { message } = error as Error;
+      if (!told.has(message)) warn(`${message}; training goes on`);
+      told.add(message);
+      return false;
+    }
+  };
+
+  const log = async (lines: readonly MetricsLine[]) => {
+    for (const { step, ...values } of lines) events.scalars(step, scalarsOf(values));
+    await attempt(() => metrics.append(lines));
+    await attempt(() => events.flush());
+    if (badFiles && badFiles.size > named) {
+      named = badFiles.size;
+      const text = [...badFiles].sort().map(([file, reason]) => `${file}\t${reason}\n`).join("");
+      await attempt(() => writeWhole(`${folder}/${FILES.badFiles}`, text));
+    }
+  };
+
+  const save = async (isScheduled: boolean) => {
+    const { step, position } = place;
+    if (isScheduled) best = better(best, metrics.lines, step, every);
+    await metrics.sync();
+    const weights = await trainer.snapshot();
+    await writeCheckpoint(folder, recipe, { step, position, weights, best });
+    saved = step;
+  };
+
+  const show = async () => {
+    const { step } = place;
+    await attempt(async () => {
+      const panel = await options.draw?.(step);
+      if (panel) events.image(step, "reconstruction", panel.png, panel.width, panel.height);
+      await events.flush();
+      await options.report?.();
+    });
+  };
+
+  const recover = async (error: NonFiniteError): Promise<Place> => {
+    const { step, position, stage, location } = error;
+    const { policy, limit } = recipe.faults;
+    const gives = policy === "stop" || faults.lines.length >= limit;
+    const back = !gives && policy === "rewind"
+      ? await readCheckpoint(folder, initial, warn) ?? { step: 0, position: 0, weights: initial }
+      : undefined;
+    const line = { step, stage, op: location?.op, shape: location?.shape, policy };
+    await attempt(() => faults.append([{ ...line, ...(back && { back_to: back.step }) }]));
+    if (gives) throw error;
+    const nth = `fault ${faults.lines.length} of ${limit}`;
+    if (!back) {
+      warn(`${error.message}; its update is left out (${nth})`);
+      const none = { loss: null, grad_norm: null, images_per_s: null, data_wait: null };
+      await log([{ step, epoch: epochs(position, images), lr: task.rate(step - 1), ...none }]);
+      return { step, position };
+    }
+    warn(`${error.message}; going back to step ${back.step}, on with other images (${nth})`);
+    trainer.load(back.weights);
+    best = "best" in back ? back.best : undefined;
+    await attempt(() => metrics.cut(back.step));
+    await attempt(() => events.close());
+    events = await openEvents(folder, back.step);
+    return { step: back.step, position };
+  };
+
+  const isDue = (step: number, period: number) => step === task.steps || step % period === 0;
+  const pauses = (step: number) => isDue(step, every) || isDue(step, recipe.report.every);
+  const train = async () => {
+    for await (const group of trainer.run({ from: place, pauses, signal, profile })) {
+      const last = group.at(-1)!;
+      place = { step: last.step, position: last.position };
+      const isScheduled = isDue(last.step, every);
+      const figures = isScheduled ? await options.validate?.() : undefined;
+      const lines = group.map((one) => lineOf(one, images));
+      await log([...lines.slice(0, -1), { ...lines.at(-1)!, ...figures }]);
+      progress?.update(last);
+      if (profile > 0 && trainer.timings.length > 0) {
+        profile = 0;
+        await attempt(async () => await options.onProfile?.());
+      }
+      if (isScheduled) await attempt(() => save(true));
+      if (isDue(last.step, recipe.report.every)) await show();
+    }
+  };
+
+  try {
+    for (;;) {
+      try {
+        await train();
+        break;
+      } catch (error) {
+        if (!(error instanceof NonFiniteError)) throw error;
+        place = await recover(error);
+      }
+    }
+    if (saved !== place.step) await save(false);
+    if (place.step < task.steps) await show();
+  } catch (error) {
+    if (!(error instanceof DeviceError || error instanceof MemoryError)) throw error;
+    const safe = saved < 0
+      ? "nothing was saved yet"
+      : `the checkpoint of step ${saved} is safe, and --resume goes on from it`;
+    const Kind = error instanceof MemoryError ? MemoryError : DeviceError;
+    throw new Kind(
+      `${error.message}; ${safe}; if memory ran out, lower batch.micro = ${task.microBatch}`,
+      { cause: error },
+    );
+  } finally {
+    await events.close().catch(() => {}); // told already
+  }
+  const losses = metrics.lines.map(({ loss }) => loss).filter((loss) => loss !== null);
+  return { place, losses, faults: faults.lines.length };
+}
+
+function lineOf(
+  { step, position, loss, lr, gradNorm, imagesPerSecond, dataWait }: StepMetrics,
+  images: number,
+): MetricsLine {
+  return {
+    step,
+    epoch: epochs(position, images),
+    loss,
+    lr,
+    grad_norm: gradNorm,
+    images_per_s: Number(imagesPerSecond.toFixed(2)),
+    data_wait: Number(dataWait.toFixed(4)),
+  };
+}
+
+function epochs(position: number, images: number): number {
+  return Number((position / images).toFixed(4));
+}
+
+function scalarsOf(values: Readonly<Record<string, number | null>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== null),
+  );
+}
+
+/** The better of a checkpoint and the best before: by `val_loss`, else by the mean loss up to it. */
+function better(
+  best: Best | undefined,
+  lines: readonly MetricsLine[],
+  step: number,
+  window: number,
+): Best | undefined {
+  const recent = lines.filter((line) => line.step > step - window && line.step <= step);
+  const losses = recent.map(({ loss }) => loss).filter((loss) => loss !== null);
+  const loss = recent.at(-1)?.val_loss ??
+    losses.reduce((sum, x) => sum + x, 0) / losses.length;
+  return losses.length > 0 && !(loss >= best?.loss!) ? { step, loss } : best;
+}

@@ -1,0 +1,63 @@
+/** What the columns of `metrics.jsonl` are, and how each is drawn. */
+import type { Curve } from "./charts.ts";
+import { spanOf, thin } from "./series.ts";
+
+/** A number of a run that may have a chart. */
+interface Quantity {
+  readonly title: string;
+  readonly unit: string;
+  readonly scale?: "log" | "zero";
+  readonly look: Curve["look"];
+  readonly factor?: number;
+}
+
+/** Columns of `metrics.jsonl` by name; others get a chart under their own name. */
+const QUANTITIES: Readonly<Record<string, Quantity>> = {
+  loss: { title: "Loss", unit: "loss", look: "noisy" },
+  val_loss: { title: "Validation loss", unit: "loss", look: "plain" },
+  lr: { title: "Learning rate", unit: "learning rate", scale: "zero", look: "plain" },
+  grad_norm: { title: "Gradient norm", unit: "L2 norm, log scale", scale: "log", look: "noisy" },
+  images_per_s: { title: "Throughput", unit: "images/s", scale: "zero", look: "noisy" },
+  data_wait: {
+    title: "Waiting for data",
+    unit: "% of the time",
+    scale: "zero",
+    look: "noisy",
+    factor: 100,
+  },
+};
+
+/** What a column of numbers is. */
+export function quantityOf(name: string): Quantity {
+  if (Object.hasOwn(QUANTITIES, name)) return QUANTITIES[name];
+  const words = name.replaceAll("_", " ");
+  return { title: words.charAt(0).toUpperCase() + words.slice(1), unit: words, look: "plain" };
+}
+
+/** Columns that have a chart, the usual ones first. */
+export function chartNames(columns: readonly ReadonlyMap<string, readonly number[]>[]): string[] {
+  const found = new Set(columns.flatMap((map) => [...map.keys()]));
+  found.delete("epoch"); // another name for the step
+  const usual = Object.keys(QUANTITIES).filter((name) => found.has(name));
+  return [...usual, ...[...found].filter((name) => !usual.includes(name)).sort()];
+}
+
+/** More dots than this would hide each other. */
+const SPARSE = 60;
+
+/** A column as a curve; few points far apart show as dots. */
+export function curveOf(
+  name: string,
+  steps: readonly number[],
+  values: readonly number[],
+): Curve {
+  const { look, factor = 1 } = quantityOf(name);
+  const points = thin(steps, factor === 1 ? values : values.map((value) => value * factor));
+  const isSparse = points.length <= SPARSE && points.length < steps.length / 2;
+  return { points, colour: "var(--accent)", look: isSparse ? "dots" : look };
+}
+
+/** How many steps the moving average of a curve takes together. */
+export function averagedSteps({ points }: Curve, steps: number): number {
+  return Math.round(spanOf(points) * steps / points.length);
+}

@@ -1,0 +1,110 @@
+/** A run in a few numbers, and numbers as text. */
+import type { RunDetails, RunRecord, Settings } from "./record.ts";
+import { lastMean } from "./series.ts";
+
+/** How a run stands. */
+export interface Summary {
+  readonly state: "finished" | "running" | "stopped";
+  /** The last step that was done. */
+  readonly step: number;
+  /** Steps to do, if that is known. */
+  readonly steps?: number;
+  readonly epoch?: number;
+  /** Mean over the last steps; NaN if no loss was finite. */
+  readonly loss: number;
+  /** Steps that `loss` is the mean of, at most. */
+  readonly lossSpan: number;
+  /** Of the last step that has one; NaN if none has. */
+  readonly valLoss: number;
+  readonly imagesPerSecond: number;
+  /** Of all steps, by their throughput; NaN if that is unknown. */
+  readonly seconds: number;
+}
+
+/** A run that has written nothing for so long, in milliseconds, goes on no more. */
+const SILENCE = 10 * 60_000;
+
+/** Sums a run up. */
+export function summarise({ recipe, metrics, details, written, read }: RunRecord): Summary {
+  const column = (name: string) => metrics.columns.get(name) ?? [];
+  const step = metrics.steps.at(-1)!;
+  const steps = details.steps;
+  const isDone = steps !== undefined && step >= steps;
+  const effective = details.batch?.effective ??
+    (recipe.batch as Settings | undefined)?.effective as number | undefined;
+  const times = column("images_per_s").filter((rate) => rate > 0)
+    .map((rate) => (effective ?? NaN) / rate);
+  const lossSpan = Math.min(20, metrics.steps.length);
+  const epoch = lastMean(column("epoch"), 1);
+  return {
+    state: isDone ? "finished" : read - written < SILENCE ? "running" : "stopped",
+    step,
+    steps,
+    epoch: Number.isNaN(epoch) ? undefined : epoch,
+    loss: lastMean(column("loss"), lossSpan),
+    lossSpan,
+    valLoss: lastMean(column("val_loss"), 1),
+    imagesPerSecond: lastMean(column("images_per_s"), lossSpan),
+    seconds: times.reduce((sum, time) => sum + time, 0) / times.length * metrics.steps.length,
+  };
+}
+
+/** Where a run stands, in words. */
+export function stateText({ state, step, steps }: Summary): string {
+  if (state === "finished") return `finished after ${numberText(step)} steps`;
+  const ofSteps = steps === undefined ? "" : ` of ${numberText(steps)}`;
+  return `${state === "running" ? "at" : "stopped at"} step ${numberText(step)}${ofSteps}`;
+}
+
+const grouped = new Intl.NumberFormat("en");
+
+/** Whole numbers by thousands, others with four digits; – for none. */
+export function numberText(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return "–";
+  if (Number.isInteger(value)) return grouped.format(value);
+  const size = Math.abs(value);
+  return size < 1e-3
+    ? value.toExponential(2)
+    : size < 1e4
+    ? value.toPrecision(4)
+    : grouped.format(Math.round(value));
+}
+
+/** Images a second with three digits; – for none. */
+export function rateText(rate: number): string {
+  if (!Number.isFinite(rate)) return "–";
+  return rate >= 100 ? numberText(Math.round(rate)) : rate.toPrecision(3);
+}
+
+/** Bytes as MiB or GiB; – for none. */
+export function bytesText(bytes: number | undefined): string {
+  if (bytes === undefined) return "–";
+  const [size, unit] = bytes < 2 ** 20
+    ? [bytes / 2 ** 10, "KiB"]
+    : bytes < 2 ** 30
+    ? [bytes / 2 ** 20, "MiB"]
+    : [bytes / 2 ** 30, "GiB"];
+  return `${size >= 100 ? size.toFixed(0) : size.toPrecision(3)} ${unit}`;
+}
+
+/** Seconds as `48 s`, `3 min 05 s`, `1 h 20 min` or `4 d 7 h`; – for none. */
+export function durationText(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "–";
+  const whole = Math.round(seconds);
+  const two = (value: number) => String(Math.floor(value)).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+  if (whole < 86_400) return `${Math.floor(whole / 3600)} h ${two(whole % 3600 / 60)} min`;
+  return `${Math.floor(whole / 86_400)} d ${Math.floor(whole % 86_400 / 3600)} h`;
+}
+
+/** Milliseconds since 1970 as `2026-11-23 08:20 UTC`. */
+export function timeText(milliseconds: number): string {
+  return `${new Date(milliseconds).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+
+/** When a run began, if that is known. */
+export function startText({ started }: RunDetails): string | undefined {
+  const time = Date.parse(started ?? "");
+  return Number.isNaN(time) ? started : timeText(time);
+}

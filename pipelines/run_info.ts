@@ -1,0 +1,63 @@
+/**
+ * What a report tells of a run besides its recipe and metrics: adapter, sizes, memory, times.
+ *
+ * @module
+ */
+import type { Device } from "../src/device.ts";
+import type { Params } from "../src/optim.ts";
+import { sizeOf, type Tensor } from "../src/tensor.ts";
+import { leaves } from "../src/tree.ts";
+import type { ImageSplits } from "./images.ts";
+import { type MaskedBatch, peakRate } from "./pretrain.ts";
+import { profileOf } from "./profile.ts";
+import type { Recipe } from "./recipe.ts";
+import { FILES, writeWhole } from "./run_folder.ts";
+import type { Trainer } from "./train.ts";
+import { split, type Task } from "./train_step.ts";
+
+/** Numbers of parameters that a task trains, and does not. */
+export function countParameters<Batch extends Params>(
+  { params, frozen }: Pick<Task<Params, Batch>, "params" | "frozen">,
+): { trained: number; frozen: number } {
+  const parts = split(params, frozen);
+  const size = (tree: Params) =>
+    leaves<Tensor>(tree).reduce((n, { shape }) => n + sizeOf(shape), 0);
+  return { trained: size(parts.trainable), frozen: size(parts.frozen) };
+}
+
+/** What is known before the first step. */
+export function runInfo(
+  device: Device,
+  recipe: Recipe,
+  { train, val }: ImageSplits,
+  task: Task<Params, MaskedBatch>,
+  { peakBytes, memory, stages, dispatches }: Trainer<Params>,
+) {
+  return {
+    command: "pretrain",
+    adapter: device.name,
+    deno: Deno.version.deno,
+    started: new Date().toISOString(),
+    seed: recipe.seed,
+    images: train.length,
+    valImages: val?.length ?? 0,
+    parameters: countParameters(task),
+    batch: { ...recipe.batch, rate: peakRate(recipe) },
+    steps: task.steps,
+    dispatches,
+    memory: { peakBytes, parts: memory, stages },
+  };
+}
+
+/** Writes `run.json`. */
+export async function writeRunInfo(
+  folder: string,
+  about: ReturnType<typeof runInfo>,
+  { timings }: Pick<Trainer<Params>, "timings">,
+  steps: number,
+  warnings: ReadonlySet<string> = new Set(),
+): Promise<void> {
+  const profile = profileOf(timings, steps);
+  const text = JSON.stringify({ ...about, profile, warnings: [...warnings] }, null, 2);
+  await writeWhole(`${folder}/${FILES.run}`, `${text}\n`);
+}

@@ -1,0 +1,194 @@
+/**
+ * What a task gives to training, and the two graphs of a training step that are made of it: one adds
+ * a micro-batch's gradients to the others', one updates.
+ *
+ * @module
+ */
+import { grad } from "../src/grad.ts";
+import { inStage } from "../src/op.ts";
+import { add, mul, where } from "../src/ops/map.ts";
+import { concat, reshape } from "../src/ops/shape.ts";
+import { clipGain, globalNorm, type Optimizer, type Params } from "../src/optim.ts";
+import { scalar, type Tensor, zeros } from "../src/tensor.ts";
+import { entries, fromEntries, map } from "../src/tree.ts";
+import { type Flags, forwardFlags, gradientFlags } from "./finite.ts";
+import type { Stage } from "./stage.ts";
+
+/** What training changes. */
+export type Weights<P extends Params = Params> = {
+  readonly params: P;
+  /** State of the optimizer. */
+  readonly state: Params;
+  /** Moving average of the trained parameters, where there is one. */
+  readonly ema?: Params;
+};
+
+/** What a task gives to the loop. */
+export interface Task<P extends Params, Batch extends Params> {
+  /** Initial values. */
+  readonly params: P;
+  /** Which parameters no optimizer touches, by path; none if left out. */
+  readonly frozen?: (path: string) => boolean;
+  /** Share that the moving average keeps each step; no average if left out. */
+  readonly emaDecay?: number | null;
+  readonly loss: Stage<{ readonly params: P; readonly batch: Batch }, Tensor>;
+  readonly optimizer: Optimizer;
+  readonly clipNorm: number | null;
+  /** Micro-batches from a sample position on, without end. */
+  readonly batches: (position: number) => AsyncGenerator<Batch, void, void>;
+  readonly microBatch: number;
+  /** Micro-batches an update. */
+  readonly accumulate: number;
+  /** Rate of the step after `step` steps. */
+  readonly rate: (step: number) => number;
+  /** Steps to reach. */
+  readonly steps: number;
+  /** Whether every stage's numbers are checked, and not the loss and the gradient's norm alone; so unless false. */
+  readonly checks?: boolean;
+}
+
+/** Loss and gradients, summed over micro-batches, and whether all was finite. */
+export interface Total {
+  readonly [name: string]: Params;
+  readonly loss: Tensor;
+  readonly grads: Params;
+  readonly finite: Flags;
+}
+
+export interface GradientArgs<Batch extends Params> {
+  readonly [name: string]: Params;
+  readonly trainable: Params;
+  readonly frozen: Params;
+  readonly batch: Batch;
+  /** The sum so far; empty where one micro-batch makes a step. */
+  readonly sofar: Total | Record<string, never>;
+  /** 1 for a step's first micro-batch, which ignores the sum so far. */
+  readonly first: Tensor;
+}
+
+export interface UpdateArgs {
+  readonly [name: string]: Params;
+  readonly trainable: Params;
+  readonly state: Params;
+  readonly ema: Params;
+  readonly healthy: Tensor;
+  readonly total: Total;
+  readonly hyper: Params;
+}
+
+/** Weights before the first step, in host memory. */
+export function initialWeights<P extends Params, Batch extends Params>(
+  { params, frozen, optimizer, emaDecay }: Task<P, Batch>,
+): Weights<P> {
+  const { trainable } = split(params, frozen);
+  return { params, state: optimizer.init(trainable), ...(emaDecay && { ema: trainable }) };
+}
+
+/**
+ * A micro-batch's loss and gradients, added to those so far.
+ *
+ * @param stageOf Is told the stage that makes each gradient.
+ */
+export function gradientWith<P extends Params, Batch extends Params>(
+  task: Task<P, Batch>,
+  stageOf: Map<string, string>,
+) {
+  const { accumulate } = task;
+  return ({ trainable, frozen, batch, sofar, first }: GradientArgs<Batch>): { sofar: Total } => {
+    const loss = task.loss({ params: join(task.params, trainable, frozen), batch });
+    const grads = grad(loss, trainable);
+    for (const [path, { stage }] of entries<Tensor>(grads)) stageOf.set(path, stage ?? "gradient");
+    const fresh: Total = { loss, grads, finite: checked(task, loss) };
+    if (accumulate === 1) return { sofar: fresh };
+    const sums = new Map(entries<Tensor>(sofar));
+    return inStage("accumulate", () => ({
+      sofar: map<Tensor, Tensor, Total>(fresh, (value, path) => {
+        const sum = sums.get(path)!;
+        if (path.startsWith("finite.")) return where(first, value, mul(sum, value));
+        const part = mul(value, 1 / accumulate);
+        return where(first, part, add(sum, part));
+      }),
+    }));
+  };
+}
+
+/** Splits parameters by their paths. */
+export function split(
+  params: Params,
+  frozen: (path: string) => boolean = () => false,
+): { trainable: Params; frozen: Params } {
+  const all = entries<Tensor>(params);
+  return {
+    trainable: fromEntries(all.filter(([path]) => !frozen(path))),
+    frozen: fromEntries(all.filter(([path]) => frozen(path))),
+  };
+}
+
+/** Undoes `split`, in the form of `like`. */
+function join<P extends Params>(like: P, trainable: Params, frozen: Params): P {
+  const both = new Map([...entries<Tensor>(trainable), ...entries<Tensor>(frozen)]);
+  return map<Tensor, Tensor>(like, (_, path) => both.get(path)!);
+}
+
+/** A sum to begin with; its flags are those of the task's stages. */
+export function zeroTotal<P extends Params, Batch extends Params>(
+  task: Task<P, Batch>,
+  { trainable, frozen, batch }: { trainable: Params; frozen: Params; batch: Batch },
+): Total {
+  const loss = task.loss({ params: join(task.params, trainable, frozen), batch });
+  return {
+    loss: scalar(0),
+    grads: map<Tensor, Tensor>(trainable, ({ shape }) => zeros(shape)),
+    finite: map<Tensor, Tensor>(checked(task, loss), () => scalar(1)),
+  };
+}
+
+/** Flags of the stages up to the loss, if the task wants them. */
+function checked<P extends Params, Batch extends Params>(
+  { checks = true }: Task<P, Batch>,
+  loss: Tensor,
+): Flags {
+  return checks ? inStage("checks", () => forwardFlags(loss)) : {};
+}
+
+/** Numbers that a step leaves before its stages' flags: loss, norm, health. */
+export const METRICS = 3;
+
+/** Clips, checks and applies; `healthy` turns 0 at the first bad step, and nothing changes after it. */
+export function updateWith<P extends Params, Batch extends Params>(
+  { optimizer, clipNorm, emaDecay }: Task<P, Batch>,
+  stageOf: ReadonlyMap<string, string>,
+  stages: readonly string[],
+) {
+  return ({ trainable, state, ema, total, healthy, hyper }: UpdateArgs) =>
+    inStage("optimizer", () => {
+      const norm = globalNorm(total.grads);
+      const grads = entries<Tensor>(total.grads);
+      const finite: Flags = {
+        ...total.finite,
+        ...gradientFlags(grads.map(([path, grad]) => [stageOf.get(path)!, grad])),
+      };
+      const flags = stages.map((stage) => finite[stage]);
+      const fine = flags.reduce((all, flag) => mul(all, flag), healthy);
+      const guard = clipGain(norm, total.loss, fine, clipNorm);
+      const [updated, moments] = optimizer.update(
+        total.grads,
+        state,
+        trainable,
+        hyper as Readonly<Record<string, Tensor>>,
+        guard.gain,
+      );
+      const latest = new Map(entries<Tensor>(updated));
+      const numbers = [total.loss, norm, guard.healthy, ...flags].map((x) => reshape(x, [1]));
+      return {
+        trainable: updated,
+        state: moments,
+        ema: map<Tensor, Tensor>(ema, (old, path) => {
+          const mixed = add(mul(emaDecay!, old), mul(1 - emaDecay!, latest.get(path)!));
+          return where(guard.gain, mixed, old);
+        }),
+        healthy: guard.healthy,
+        metrics: concat(numbers, 0),
+      };
+    });
+}

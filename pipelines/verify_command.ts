@@ -1,0 +1,145 @@
+/**
+ * `deno task data verify`: looks at every image before a run does.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { type Audit, audit, type Range, type Sample, type Splits } from "../data/audit.ts";
+import { openImages } from "./images.ts";
+import { UsageError } from "./usage.ts";
+
+const HELP = `Look for images that would harm training.
+
+  deno task data verify PATH [options]
+
+PATH is what --data of pretrain takes: class folders, a list file, tar shards or IDX files.
+
+Options:
+  --val PATH     Images to validate on; those that are in both are called leaks
+  --min-side N   Shorter sides below N pixels count as tiny (default 32)
+  --json         Everything, for programs
+  --help
+
+Exit code: 1 if an image cannot be read, else 0.`;
+
+const LISTED = 20;
+const count = new Intl.NumberFormat("en");
+
+/**
+ * Runs the command.
+ *
+ * @returns The exit code.
+ * @throws {UsageError} If the arguments make no sense or a path holds no images.
+ */
+export async function dataCommand(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parsed(args);
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const [task, path, ...rest] = positionals;
+  if (task !== "verify") throw new UsageError("Choose what to do: deno task data verify PATH");
+  if (path === undefined || rest.length > 0) {
+    throw new UsageError(
+      `Expected one path, got ${positionals.length - 1}: deno task data verify PATH`,
+    );
+  }
+  const minSide = Number(values["min-side"]);
+  if (!(Number.isSafeInteger(minSide) && minSide > 0)) {
+    throw new UsageError(`Option --min-side expects a positive integer, got ${values["min-side"]}`);
+  }
+  const { train, val } = await openImages({ path, valPath: values.val ?? null });
+  const splits: Splits = val ? { train, val } : { train };
+  const found = await audit(splits, {
+    ...{ minSide, workers: Math.max(1, navigator.hardwareConcurrency) },
+    onProgress: progress(train.length + (val?.length ?? 0)),
+  });
+  console.log(values.json ? JSON.stringify(found, null, 2) : describe(found, minSide));
+  return found.unreadable.length > 0 ? 1 : 0;
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        val: { type: "string" },
+        "min-side": { type: "string", default: "32" },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (cause) {
+    const [message] = (cause as Error).message.split(/\.\s/);
+    throw new UsageError(`${message}: see deno task data --help`, { cause });
+  }
+}
+
+/** A line that counts, on a terminal only. */
+function progress(total: number): ((done: number) => void) | undefined {
+  if (!Deno.stderr.isTerminal()) return undefined;
+  const encoder = new TextEncoder();
+  let shown = 0;
+  return (done) => {
+    if (done < total && performance.now() - shown < 100) return;
+    shown = performance.now();
+    const line = done < total ? `${count.format(done)} of ${count.format(total)} images` : "";
+    Deno.stderr.writeSync(encoder.encode(`\r${line}\x1b[K`));
+  };
+}
+
+/** An audit in words. */
+export function describe(found: Audit, minSide: number): string {
+  const { splits, unreadable, tiny, duplicates, leaks } = found;
+  const range = ({ min, median, max }: Range) => `${min} – ${median} – ${max}`;
+  const figures = Object.entries(splits).map(([split, { images, channels, width, height }]) => [
+    ...[split, count.format(images), range(width), range(height)],
+    Object.entries(channels).map(([bands, n]) => `${bands} (${count.format(n)})`).join(", "),
+  ]);
+  const names = [...new Set(Object.values(splits).flatMap((s) => Object.keys(s.classes ?? {})))];
+  const classes = names.map((name) => [
+    name,
+    ...Object.values(splits).map((split) => count.format(split.classes?.[name] ?? 0)),
+  ]);
+  const nameOf = ({ split, file }: Sample) =>
+    Object.keys(splits).length > 1 ? `${split}: ${file}` : file;
+  const groups = (all: Audit["duplicates"]) => all.map((group) => group.map(nameOf).join(" = "));
+  return [
+    ...table([["", "images", "width: least – median – most", "height", "channels"], ...figures]),
+    ...(names.length === 0
+      ? []
+      : ["", ...shorten(table([["class", ...Object.keys(splits)], ...classes]), LISTED + 1)]),
+    ...list("unreadable", unreadable.map(({ split, reason }) => nameOf({ split, file: reason }))),
+    ...list(
+      `with a side below ${minSide} pixels`,
+      tiny.map(({ width, height, ...sample }) => `${nameOf(sample)}: ${width} × ${height}`),
+    ),
+    ...list("groups of equal files", groups(duplicates)),
+    ...(Object.keys(splits).length > 1
+      ? list("leaks: equal files in train and val", groups(leaks))
+      : []),
+  ].join("\n");
+}
+
+function list(title: string, lines: readonly string[]): string[] {
+  return [
+    "",
+    `${count.format(lines.length)} ${title}`,
+    ...shorten(lines, LISTED).map((l) => `  ${l}`),
+  ];
+}
+
+function shorten(lines: readonly string[], most: number): string[] {
+  if (lines.length <= most) return [...lines];
+  return [...lines.slice(0, most), `… and ${count.format(lines.length - most)} more (see --json)`];
+}
+
+/** Aligned columns: the first to the left, numbers to the right. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows.map((row) =>
+    row.map((cell, column) => column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))
+      .join("   ").trimEnd()
+  );
+}
