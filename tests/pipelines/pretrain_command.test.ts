@@ -223,6 +223,42 @@ Deno.test("mae_base trains, shrunk", async () => {
   assert.ok(losses.every(Number.isFinite));
 });
 
+Deno.test("data.valShare holds images out, whose loss decides which checkpoint is the best", async () => {
+  const { out } = await runTo("validated", [
+    ...["--steps", "6", "checkpoint.every=2", "data.valShare=0.4", "batch.micro=2"],
+  ]);
+  const [, train, val] = out.match(/^images +(\d+) of .*, (\d+) held out$/m)!.map(Number);
+  assert.equal(train + val, COUNT);
+  assert.ok(val > 0);
+  const metrics = await metricsOf(`${scratch}/validated`);
+  const validated = metrics.filter(({ val_loss }) => val_loss !== undefined);
+  assert.deepEqual(validated.map(({ step }) => step), [2, 4, 6]);
+  const best = validated.reduce((a, b) => b.val_loss! < a.val_loss! ? b : a);
+  const { metadata } = await loadSafetensors(`${scratch}/validated/best.safetensors`);
+  assert.equal(metadata.step, `${best.step}`);
+});
+
+Deno.test("--profile prints where the time of a step goes, and run.json keeps it", async () => {
+  const { err } = await runTo("profiled", ["--steps", "4", "--profile", "2"]);
+  assert.match(err, /^Profile: [\d.]+ ms a step on the device, mean of 2 steps$/m);
+  const { profile, dispatches, memory } = JSON.parse(
+    await Deno.readTextFile(`${scratch}/profiled/run.json`),
+  );
+  assert.equal(profile.steps, 2);
+  const sum = (list: { milliseconds: number }[]) =>
+    list.reduce((total, { milliseconds }) => total + milliseconds, 0);
+  near([sum(profile.stages), sum(profile.ops)], [profile.milliseconds, profile.milliseconds], 1e-9);
+  const launches = profile.ops.reduce((n: number, { count }: { count: number }) => n + count, 0);
+  assert.equal(launches, dispatches);
+  const stages = profile.stages.map(({ stage }: { stage: string }) => stage);
+  for (const stage of ["encode", "decode", "loss", "encode backward", "optimizer"]) {
+    assert.ok(stages.includes(stage), `${stages}`);
+    assert.ok(memory.stages.some((part: { stage: string }) => part.stage === stage), stage);
+  }
+  const parts = memory.parts.reduce((n: number, { bytes }: { bytes: number }) => n + bytes, 0);
+  assert.equal(parts, memory.peakBytes);
+});
+
 Deno.test("a tiny model learns four drawings by heart", async () => {
   const plain = ["data.crop.scale=1,1", "data.crop.flip=false", "model.normPix=false"];
   const fast = ["optimizer.blr=0.6", "schedule.epochs=60", "schedule.warmupEpochs=2"];

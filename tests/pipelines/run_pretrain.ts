@@ -116,6 +116,7 @@ export interface Metrics {
   readonly grad_norm: number;
   readonly images_per_s: number;
   readonly data_wait: number;
+  readonly val_loss?: number;
 }
 
 export async function metricsOf(folder: string): Promise<Metrics[]> {
