@@ -81,6 +81,8 @@ export {
 // Pipelines
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";
 export { prepare, type StepMetrics, type Task, type Trainer } from "./pipelines/train.ts";
+export { fit, type FitOptions, type Fitted } from "./pipelines/fit.ts";
+export { NonFiniteError } from "./pipelines/finite.ts";
 export { initialParams, pretrainStages, pretrainTask } from "./pipelines/pretrain.ts";
 export { type ImageSplits, openImages, photosFolder } from "./pipelines/images.ts";
 export { reconstruct, writePicture } from "./pipelines/reconstruction.ts";

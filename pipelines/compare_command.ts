@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { readRun, type RunRecord } from "./report/record.ts";
 import { writePage, writeReport } from "./report/report.ts";
-import { UsageError } from "./usage.ts";
+import { parseWords, UsageError } from "./usage.ts";
 
 const COMPARE_HELP = `Show runs side by side on one page.
 
@@ -32,7 +31,11 @@ It goes to RUN/report.html.`;
  * @throws {UsageError} If a folder holds no run; the message names it.
  */
 export async function compareCommand(args: readonly string[]): Promise<number> {
-  const { values, positionals: folders } = parsed("compare", args);
+  const { values, positionals: folders } = parseWords(
+    args,
+    { out: { type: "string" } },
+    "see deno task compare --help",
+  );
   if (values.help) {
     console.log(COMPARE_HELP);
     return 0;
@@ -56,30 +59,16 @@ export async function compareCommand(args: readonly string[]): Promise<number> {
  * @throws {UsageError} If the folder holds no run; the message names it.
  */
 export async function reportCommand(args: readonly string[]): Promise<number> {
-  const { values, positionals: folders } = parsed("report", args);
+  const { values, positionals: folders } = parseWords(args, {}, "see deno task report --help");
   if (values.help) {
     console.log(REPORT_HELP);
     return 0;
   }
-  if (values.out !== undefined || folders.length !== 1) {
-    const found = values.out === undefined ? folders.join(" and ") || "none" : "--out";
-    throw new UsageError(`Expected one run folder, got ${found}`);
+  if (folders.length !== 1) {
+    throw new UsageError(`Expected one run folder, got ${folders.join(" and ") || "none"}`);
   }
   console.log(await askedFor(() => writeReport(folders[0])));
   return 0;
-}
-
-function parsed(command: string, args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { out: { type: "string" }, help: { type: "boolean", short: "h" } },
-    });
-  } catch (cause) {
-    const [message] = (cause as Error).message.split(/\.\s/);
-    throw new UsageError(`${message}: see deno task ${command} --help`, { cause });
-  }
 }
 
 /** What fails here fails because of a path that was asked for. */

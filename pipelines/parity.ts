@@ -1,10 +1,9 @@
 /** Comparison with numbers from the published code, tensor by tensor. */
-import { parseArgs } from "node:util";
 import { type Device, openDevice } from "../src/device.ts";
 import { loadSafetensors } from "../src/safetensors.ts";
 import { caseOf, expectedTensors } from "./parity/cases.ts";
 import { type TensorCheck, unknown } from "./parity/check.ts";
-import { nearest, UsageError } from "./usage.ts";
+import { nearest, parseWords, UsageError } from "./usage.ts";
 
 /** Where lines go. */
 export interface Output {
@@ -101,21 +100,10 @@ export async function parity(
 
 /** Undefined if help is asked for. */
 function parse(args: readonly string[]): Arguments | undefined {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args: [...args],
-      options: {
-        only: { type: "string", multiple: true },
-        json: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message.split(". ")[0]}: ${USAGE}`);
-  }
-  const { values: { only, json = false, help }, positionals } = parsed;
+  const { values: { only, json = false, help }, positionals } = parseWords(args, {
+    only: { type: "string", multiple: true },
+    json: { type: "boolean" },
+  }, USAGE);
   if (help) return undefined;
   const [dir = "tests/golden", ...more] = positionals;
   if (more.length > 0) throw new UsageError(`One folder is enough, got also ${more[0]}: ${USAGE}`);

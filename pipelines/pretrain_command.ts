@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { type Device, MemoryError, openDevice } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
 import { readCheckpoint, tidy, writeModels } from "./checkpoints.ts";
@@ -20,7 +19,7 @@ import { writeReport } from "./report/report.ts";
 import { FILES, newRunFolder, oldRunFolder, openRunFolder, readRecipe } from "./run_folder.ts";
 import { countParameters, runInfo, writeRunInfo } from "./run_info.ts";
 import { initialWeights, prepare, type Task, type Trainer } from "./train.ts";
-import { UsageError } from "./usage.ts";
+import { parseWords, UsageError } from "./usage.ts";
 import { prepareValidation } from "./validation.ts";
 
 const HELP = `Pretrain a masked autoencoder on images.
@@ -175,7 +174,15 @@ async function prepareOn(device: Device, task: PretrainTask): Promise<Trainer<Pa
 }
 
 async function parse(args: readonly string[]): Promise<Request | undefined> {
-  const { values, positionals } = parsed(args);
+  const { values, positionals } = parseWords(args, {
+    data: { type: "string" },
+    out: { type: "string" },
+    steps: { type: "string" },
+    seed: { type: "string" },
+    profile: { type: "string" },
+    resume: { type: "boolean" },
+    dense: { type: "boolean" },
+  }, "see deno task pretrain --help");
   if (values.help) return undefined;
   const names = positionals.filter((word) => !word.includes("="));
   if (names.length > 1) throw new UsageError(`Expected one recipe, got ${names.join(" and ")}`);
@@ -206,28 +213,6 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
     throw new UsageError(`Option --profile expects a number of steps, got ${values.profile}`);
   }
   return { recipe, out, resume: values.resume ?? false, base, profile };
-}
-
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        data: { type: "string" },
-        out: { type: "string" },
-        steps: { type: "string" },
-        seed: { type: "string" },
-        profile: { type: "string" },
-        resume: { type: "boolean" },
-        dense: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-  } catch (cause) {
-    const [message] = (cause as Error).message.split(/\.\s/);
-    throw new UsageError(`${message}: see deno task pretrain --help`, { cause });
-  }
 }
 
 const count = new Intl.NumberFormat("en");

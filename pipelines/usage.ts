@@ -1,8 +1,37 @@
 /** Mistakes on the command line: one sentence, exit code 2. */
 
+import { parseArgs, type ParseArgsConfig } from "node:util";
+
 /** A mistake in what the user asked for, as opposed to a failure while doing it. */
 export class UsageError extends RangeError {
   override readonly name = "UsageError";
+}
+
+/** Options of a command, by name; every command also takes `--help`. */
+export type Options = NonNullable<ParseArgsConfig["options"]>;
+
+/**
+ * Splits arguments into options and words.
+ *
+ * @param advice Ends the message about an option that is not right.
+ * @throws {UsageError} If an option is unknown or lacks its value.
+ */
+export function parseWords<const T extends Options>(
+  args: readonly string[],
+  options: T,
+  advice: string,
+) {
+  const help = { type: "boolean", short: "h" } as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { ...options, help },
+    });
+  } catch (cause) {
+    const [message] = (cause as Error).message.split(/\.\s/);
+    throw new UsageError(`${message}: ${advice}`, { cause });
+  }
 }
 
 /**

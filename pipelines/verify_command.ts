@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { type Audit, audit, type Range, type Sample, type Splits } from "../data/audit.ts";
 import { openImages } from "./images.ts";
-import { UsageError } from "./usage.ts";
+import { parseWords, UsageError } from "./usage.ts";
 
 const HELP = `Look for images that would harm training.
 
@@ -32,7 +31,11 @@ const count = new Intl.NumberFormat("en");
  * @throws {UsageError} If the arguments make no sense or a path holds no images.
  */
 export async function dataCommand(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parsed(args);
+  const { values, positionals } = parseWords(args, {
+    val: { type: "string" },
+    "min-side": { type: "string", default: "32" },
+    json: { type: "boolean" },
+  }, "see deno task data --help");
   if (values.help) {
     console.log(HELP);
     return 0;
@@ -56,24 +59,6 @@ export async function dataCommand(args: readonly string[]): Promise<number> {
   });
   console.log(values.json ? JSON.stringify(found, null, 2) : describe(found, minSide));
   return found.unreadable.length > 0 ? 1 : 0;
-}
-
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        val: { type: "string" },
-        "min-side": { type: "string", default: "32" },
-        json: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-  } catch (cause) {
-    const [message] = (cause as Error).message.split(/\.\s/);
-    throw new UsageError(`${message}: see deno task data --help`, { cause });
-  }
 }
 
 /** A line that counts, on a terminal only. */

@@ -1,6 +1,7 @@
 /** Where a step's memory and time go. */
 import { type Cell, type Html, html, table } from "./html.ts";
-import type { Profile, RunDetails } from "./record.ts";
+import type { Profile } from "../profile.ts";
+import type { RunDetails } from "./record.ts";
 import { bytesText, numberText } from "./summary.ts";
 
 /** Ops that are listed, the slowest first. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { basename, resolve } from "node:path";
+import type { Profile } from "../profile.ts";
 import { type Panel, readPanels } from "./panels.ts";
 
 /** A run as its folder tells it. Whatever an old or interrupted run lacks is missing or empty. */
@@ -64,20 +65,6 @@ export interface RunDetails {
   };
   readonly profile?: Profile | null;
   readonly warnings?: readonly string[];
-}
-
-/** Times of a few steps. */
-export interface Profile {
-  readonly steps: number;
-  readonly milliseconds: number;
-  readonly stages: readonly { readonly stage: string; readonly milliseconds: number }[];
-  readonly ops: readonly {
-    readonly op: string;
-    readonly stage: string;
-    readonly shape: readonly number[];
-    readonly count: number;
-    readonly milliseconds: number;
-  }[];
 }
 
 /**

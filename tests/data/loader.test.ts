@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { DataError, imageFolder } from "../../data/dataset.ts";
-import { type ImageBatch, loadBatches, type LoadOptions } from "../../data/loader.ts";
+import type { LoadOptions } from "../../data/loader.ts";
 import { fold, key, permutation } from "../../src/random.ts";
+import { options as optionsOf, take } from "./batches.ts";
 import { temporaryFolder } from "./temporary_folder.ts";
 
 const PHOTOS = new URL("../../data/photos", import.meta.url).pathname;
@@ -9,26 +10,7 @@ const { files: photos } = await imageFolder(PHOTOS);
 
 /** Options for small crops of `files`. */
 function options(files: string[], changes: Partial<LoadOptions> = {}): LoadOptions {
-  return {
-    source: { kind: "files", files, length: files.length },
-    seed: 5,
-    batch: 4,
-    start: 0,
-    crop: { height: 24, width: 40, scale: [0.2, 1], flip: true },
-    mean: [0.5, 0.5, 0.5],
-    std: [0.25, 0.25, 0.25],
-    channels: 3,
-    workers: 2,
-    ...changes,
-  };
-}
-
-async function take(count: number, options: LoadOptions): Promise<ImageBatch[]> {
-  const batches: ImageBatch[] = [];
-  for await (const batch of loadBatches(options)) {
-    if (batches.push(batch) === count) break;
-  }
-  return batches;
+  return optionsOf({ kind: "files", files, length: files.length }, changes);
 }
 
 Deno.test("loadBatches() goes through each epoch once, in the order of its permutation", async () => {

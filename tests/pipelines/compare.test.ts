@@ -105,7 +105,10 @@ Deno.test("compare and report refuse what makes no sense, in one sentence", asyn
     compareCommand(["--wide"]),
     "Unknown option '--wide': see deno task compare --help",
   );
-  await refuses(reportCommand(["a", "--out", "b"]), "Expected one run folder, got --out");
+  await refuses(
+    reportCommand(["a", "--out", "b"]),
+    "Unknown option '--out': see deno task report --help",
+  );
   const nowhere = ["--out", `${path}/no/page.html`];
   await refuses(
     compareCommand([`${path}/a`, `${path}/a`, ...nowhere]),
