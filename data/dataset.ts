@@ -1,3 +1,5 @@
+import { extname } from "node:path";
+
 /** Samples by index; `get` of the same index gives the same sample. */
 export interface Dataset<Sample> {
   readonly length: number;
@@ -20,10 +22,11 @@ export interface ImageFolder {
 }
 
 /** Extensions of image files. */
-export const EXTENSION: RegExp = /\.(jpe?g|png|webp|tiff?|npy)$/i;
+export const EXTENSION: RegExp = /\.(jpe?g|png|webp|gif|avif|tiff?|npy)$/i;
 
 /**
- * Lists the JPEG, PNG, WebP, TIFF and .npy files in a folder and its subfolders, by extension.
+ * Lists the JPEG, PNG, WebP, GIF, AVIF, TIFF and .npy files in a folder and its subfolders, by
+ * extension.
  *
  * Hidden files are left out, and files are not opened, so some may turn out not to be images.
  *
@@ -33,13 +36,13 @@ export async function imageFolder(dir: string): Promise<ImageFolder> {
   const root = dir.replace(/(?<=.)\/+$/, "");
   const names: string[] = [];
   try {
-    for await (const name of imagesBelow(root, "")) names.push(name);
+    for await (const name of filesBelow(root, "")) if (EXTENSION.test(name)) names.push(name);
   } catch (cause) {
     throw new DataError(`Cannot read folder ${dir}: ${reasonOf(cause)}`, { cause });
   }
   if (names.length === 0) {
     throw new DataError(
-      `Cannot use folder ${dir}: it holds no JPEG, PNG, WebP, TIFF or .npy image`,
+      `Cannot use folder ${dir}: it holds no JPEG, PNG, WebP, GIF, AVIF, TIFF or .npy image`,
     );
   }
   names.sort();
@@ -54,19 +57,34 @@ export async function imageFolder(dir: string): Promise<ImageFolder> {
 /** Whether there is an image in a folder or its subfolders; false for what cannot be read. */
 export async function holdsImages(dir: string): Promise<boolean> {
   try {
-    for await (const _ of imagesBelow(dir, "")) return true;
+    for await (const name of filesBelow(dir, "")) if (EXTENSION.test(name)) return true;
   } catch { /* no folder, or a closed one */ }
   return false;
 }
 
-/** Paths of images relative to `root`, each beginning with `prefix`. */
-async function* imagesBelow(root: string, prefix: string): AsyncGenerator<string> {
+/**
+ * Counts the files in a folder and its subfolders that are no images by extension, nor hidden.
+ *
+ * @returns Numbers of files by extension, such as `.bmp`; `""` for those without.
+ */
+export async function ignoredFiles(dir: string): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for await (const name of filesBelow(dir, "")) {
+    if (EXTENSION.test(name)) continue;
+    const extension = extname(name).toLowerCase();
+    counts[extension] = (counts[extension] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Paths of files relative to `root`, each beginning with `prefix`; without hidden ones. */
+async function* filesBelow(root: string, prefix: string): AsyncGenerator<string> {
   for await (const entry of Deno.readDir(`${root}/${prefix}`)) {
     if (entry.name.startsWith(".")) continue;
     const name = prefix + entry.name;
     const { isDirectory, isFile } = entry.isSymlink ? await target(`${root}/${name}`) : entry;
-    if (isDirectory) yield* imagesBelow(root, `${name}/`);
-    else if (isFile && EXTENSION.test(name)) yield name;
+    if (isDirectory) yield* filesBelow(root, `${name}/`);
+    else if (isFile) yield name;
   }
 }
 

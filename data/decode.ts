@@ -1,4 +1,4 @@
-import sharp from "sharp";
+import sharp, { type SharpOptions } from "sharp";
 import { DataError } from "./dataset.ts";
 import { readFile } from "./files.ts";
 import { isNpy, parseNpy } from "./npy.ts";
@@ -11,6 +11,13 @@ sharp.cache(false);
 // What libvips also reads, such as SVG or PDF, is no photograph.
 const FORMATS = new Set(["jpeg", "png", "webp", "gif", "tiff", "heif"]);
 
+/** How to read a file. libvips calls a TIFF's missing pixels an error, not a truncation. */
+function optionsFor(bytes: Uint8Array): SharpOptions {
+  const [first, second] = bytes;
+  const isTiff = first === second && (first === 0x49 || first === 0x4d);
+  return { failOn: isTiff ? "error" : "truncated", ignoreIcc: true, limitInputChannels: 0 };
+}
+
 /**
  * Decodes a JPEG, PNG, WebP, GIF, TIFF or AVIF file as Pillow's `Image.open(path).convert("RGB")`
  * does, or `convert("L")` for one channel; or a .npy array.
@@ -20,7 +27,9 @@ const FORMATS = new Set(["jpeg", "png", "webp", "gif", "tiff", "heif"]);
  * animation gives its first frame. Pillow differs in two cases: it clips 16-bit grey to white, and
  * shows the colour beneath a GIF's transparent pixels, which are black here.
  *
- * For any other number of channels the file's bands are taken as they are.
+ * For any other number of channels the file's bands are taken as they are. The pages of a TIFF, if
+ * each has one band, are the channels where there are as many of both, 3 included; else its first
+ * page is the image.
  *
  * @returns Image `[H, W, channels]`.
  * @throws {DataError} If the file cannot be read, is no image, is truncated, or has other bands.
@@ -29,33 +38,47 @@ export async function decodeImage(path: string, channels = 3): Promise<Image> {
   return await decodeBytes(await readFile(path), path, channels);
 }
 
+/** An image from a file. */
+export interface Decoded extends Image {
+  /** Number of a TIFF's pages, where they are the channels. */
+  readonly pages?: number;
+}
+
 /**
  * Decodes the bytes of a file as {@linkcode decodeImage} does.
  *
  * @param name What errors call the file.
- * @param channels The file's own bands, unconverted, if left out.
+ * @param channels The file's own bands or pages, unconverted, if left out.
  * @throws {DataError} As {@linkcode decodeImage}.
  */
 export async function decodeBytes(
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
   channels?: number,
-): Promise<Image> {
+): Promise<Decoded> {
   if (bytes.length === 0) throw new DataError(`Cannot decode ${name}: the file is empty`);
   if (isNpy(bytes)) return withChannels(parseNpy(bytes, name), name, channels);
-  const input = sharp(bytes, { failOn: "truncated", ignoreIcc: true, limitInputChannels: 0 });
-  const { format, space, depth, channels: bands } = await input.metadata().catch((error) => {
+  const input = sharp(bytes, optionsFor(bytes));
+  const metadata = await input.metadata().catch((error) => {
     throw isUnknown(error) ? notAnImage(name) : damaged(name, error);
   });
+  const { format, space, depth, channels: bands } = metadata;
   if (!FORMATS.has(format)) throw notAnImage(name);
+  const pages = format === "tiff" && bands === 1 ? metadata.pages ?? 1 : 1;
+  if (pages > 1 && (channels ?? pages) === pages) {
+    return await stackPages(bytes, name, pages, depth);
+  }
   const inks = space === "cmyk";
   const grey = space === "b-w" || space === "grey16";
   // A photo is what Pillow has a mode for: grey, colours or inks, perhaps with alpha.
   const isPhoto = inks || bands <= (grey ? 2 : 4);
   const converts = (channels === 1 || channels === 3) && isPhoto;
-  if (!converts && depth !== "uchar" && depth !== "ushort") {
-    throw new DataError(`Cannot decode ${name}: its samples are ${depth}, not of 8 or 16 bits`);
+  if (!converts && pages > 1) {
+    throw new DataError(
+      `Cannot use ${name}: it has ${pages} pages of 1 band, not ${channels} bands`,
+    );
   }
+  if (!converts) checkDepth(depth, name);
   if (inks) input.pipelineColourspace("cmyk").toColourspace("cmyk"); // no profile, just the inks
   else if (converts) input.removeAlpha().toColourspace("srgb");
   const { data, info } = await input.raw().toBuffer({ resolveWithObject: true }).catch((error) => {
@@ -70,6 +93,47 @@ export async function decodeBytes(
   }
   const pixels = grey ? onceGrey(samples, info.channels, bands) : samples;
   return withChannels({ width, height, channels: bands, pixels }, name, channels);
+}
+
+/** Makes the pages of a TIFF, of one band each, the channels of an image. */
+async function stackPages(
+  bytes: Uint8Array<ArrayBuffer>,
+  name: string,
+  pages: number,
+  depth: string,
+): Promise<Decoded> {
+  checkDepth(depth, name);
+  // libvips gives the pages one below the other.
+  const { data, info } = await sharp(bytes, { ...optionsFor(bytes), pages: -1 }).raw()
+    .toBuffer({ resolveWithObject: true }).catch(async (error) => {
+      throw await pagesDiffer(bytes, pages)
+        ? new DataError(`Cannot use ${name}: its ${pages} pages differ in size, bands or bits`)
+        : damaged(name, error);
+    });
+  const { width, channels: stride } = info; // sharp may repeat grey
+  const height = info.height / pages;
+  const pixels = new Uint8Array(width * height * pages);
+  for (let page = 0, from = 0; page < pages; page++) {
+    for (let to = page; to < pixels.length; to += pages, from += stride) pixels[to] = data[from];
+  }
+  return { width, height, channels: pages, pixels, pages };
+}
+
+async function pagesDiffer(bytes: Uint8Array<ArrayBuffer>, pages: number): Promise<boolean> {
+  const kinds = new Set<string>();
+  for (let page = 0; page < pages; page++) {
+    const found = await sharp(bytes, { ...optionsFor(bytes), page }).metadata().catch(() =>
+      undefined
+    );
+    if (!found) return false;
+    kinds.add(`${found.width} × ${found.height} × ${found.channels} ${found.depth}`);
+  }
+  return kinds.size > 1;
+}
+
+function checkDepth(depth: string, name: string): void {
+  if (depth === "uchar" || depth === "ushort") return;
+  throw new DataError(`Cannot decode ${name}: its samples are ${depth}, not of 8 or 16 bits`);
 }
 
 /** Repeats grey or takes the luma where one and three channels meet; other bands must agree. */

@@ -71,6 +71,11 @@ async function splitFolder(root: string, cache?: string | null): Promise<Found |
   }
   const shards = entries.filter(isShard);
   if (shards.length > 0) {
+    if (await holdsImages(root)) {
+      throw new DataError(
+        `Cannot use folder ${root}: it holds images and tar files (${shards[0]}): move either away`,
+      );
+    }
     const named = (names: readonly string[]) =>
       shards.filter((shard) => names.some((name) => shard.startsWith(`${name}-`)))
         .map((shard) => `${root}/${shard}`);

@@ -11,7 +11,8 @@ import type { FileSource } from "./source.ts";
  *
  * The listed files are not looked at, so some may turn out to be missing.
  *
- * @throws {DataError} If the list cannot be read, names no file, or a line has too many words.
+ * @throws {DataError} If the list cannot be read, names no file, separates words by commas, or a
+ * line has too many words.
  */
 export async function listImages(path: string): Promise<FileSource> {
   const bytes = await readFile(path);
@@ -21,6 +22,7 @@ export async function listImages(path: string): Promise<FileSource> {
   const root = dirname(path);
   const files: string[] = [];
   const words: (string | undefined)[] = [];
+  let firstLine = 0;
   new TextDecoder().decode(bytes).split("\n").forEach((text, number) => {
     const line = text.trim();
     if (line === "" || line.startsWith("#")) return;
@@ -32,9 +34,22 @@ export async function listImages(path: string): Promise<FileSource> {
         `Cannot read ${path}: line ${number + 1} is no path and label; put a TAB between them`,
       );
     }
+    firstLine ||= number + 1;
     files.push(isAbsolute(file) ? file : `${root}/${file}`);
     words.push(label);
   });
   if (files.length === 0) throw new DataError(`Cannot use ${path}: it lists no image`);
-  return { kind: "files", files, root, length: files.length, ...labelsOf(words) };
+  const unlabelled = words.every((word) => word === undefined);
+  if (unlabelled && files.every((file) => file.includes(",")) && !await exists(files[0])) {
+    throw new DataError(
+      `Cannot read ${path}: line ${firstLine} has a comma but no TAB or space: ` +
+        "put a TAB between path and label",
+    );
+  }
+  const labels = labelsOf(words);
+  return { kind: "files", files, root, listed: true, length: files.length, ...labels };
+}
+
+function exists(path: string): Promise<boolean> {
+  return Deno.stat(path).then(() => true, () => false);
 }

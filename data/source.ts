@@ -19,6 +19,8 @@ export interface FileSource extends Samples {
   readonly files: readonly string[];
   /** Folder that names of samples begin below. */
   readonly root?: string;
+  /** Whether a list names the files; else they are all the images below `root`. */
+  readonly listed?: true;
 }
 
 /** Members of tar files. */

@@ -25,7 +25,7 @@ const EXTENDED = ["ExtendedHeader", "OldExtendedHeader"];
 
 /**
  * Goes through the files of a tar file by their headers, without reading what lies between; with
- * the long names of POSIX (pax) and GNU.
+ * the long names of POSIX (pax) and GNU. A hard link stands for the file that it leads to.
  *
  * @throws {DataError} If it cannot be read, is no tar file or is truncated; names the member.
  */
@@ -35,6 +35,7 @@ export function* tarMembers(path: string): Generator<TarMember, void, void> {
   const read = windowed(file);
   let global: Pax | undefined;
   let extended: Pax | undefined;
+  const places = new Map<string, { offset: number; size: number }>(); // for hard links
   for (let at = 0; at < end;) {
     const block = read(at, BLOCK);
     if (block.length < BLOCK) {
@@ -58,7 +59,15 @@ export function* tarMembers(path: string): Generator<TarMember, void, void> {
     else if (LONG_NAMES.includes(type)) {
       extended = new Pax({ ...extended, path: String(content()).replace(/\0.*$/s, "") });
     } else if (type !== "NextFileHasLongLinkpath") {
-      if (FILES.includes(type)) yield { name, offset, size, read: content };
+      const place = type === "Link"
+        ? places.get(header.linkpath ?? "")
+        : FILES.includes(type)
+        ? { offset, size }
+        : undefined;
+      if (place) {
+        places.set(name, place);
+        yield { name, ...place, read: () => read(place.offset, place.size) };
+      }
       extended = undefined;
     }
   }

@@ -4,9 +4,15 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoint.ts";
 import type { Params } from "../src/optim.ts";
-import { loadSafetensors, type Safetensors, writeSafetensors } from "../src/safetensors.ts";
+import {
+  loadSafetensors,
+  type Safetensor,
+  type Safetensors,
+  writeSafetensors,
+} from "../src/safetensors.ts";
 import type { Recipe } from "./recipe.ts";
 import { exists, FILES } from "./run_folder.ts";
 import type { Place, Weights } from "./train.ts";
@@ -21,6 +27,8 @@ export interface Best {
 export interface Checkpoint<P extends Params = Params> extends Place {
   readonly weights: Weights<P>;
   readonly best?: Best;
+  /** Tells the run's data from others'. */
+  readonly data?: string;
 }
 
 /**
@@ -35,16 +43,19 @@ export async function writeCheckpoint(
   recipe: Pick<Recipe, "seed" | "checkpoint">,
   checkpoint: Checkpoint,
 ): Promise<void> {
-  const { step, position, weights: { params, state, ema }, best } = checkpoint;
+  const { step, position, weights: { params, state, ema }, best, data } = checkpoint;
   await Deno.mkdir(`${folder}/${FILES.states}`, { recursive: true });
-  await writeSafetensors(pathOf(folder, step), [
+  const tensors = [
     ...toSafetensors(params, "model."),
     ...toSafetensors(state, "optimizer."),
     ...(ema ? toSafetensors(ema, "ema.") : []),
-  ], {
+  ];
+  await writeSafetensors(pathOf(folder, step), tensors, {
     ...modelMetadata(step),
     ...{ position: String(position), seed: String(recipe.seed), recipe: JSON.stringify(recipe) },
     ...(best && { best: JSON.stringify(best) }),
+    ...(data && { data }),
+    sha256: digestOf(tensors),
   });
   await writeModels(folder, checkpoint);
   const steps = await stepsIn(folder);
@@ -92,6 +103,9 @@ export async function readCheckpoint<P extends Params>(
     const path = pathOf(folder, step);
     try {
       const file = await loadSafetensors(path);
+      if (file.metadata.sha256 !== digestOf(file.tensors)) {
+        throw new Error(`Cannot read ${path}: its values are not those that were written`);
+      }
       return naming(path, () => parse(file, like));
     } catch (error) {
       // Another model is the user's mistake; a damaged file is nobody's.
@@ -105,16 +119,30 @@ export async function readCheckpoint<P extends Params>(
   }
 }
 
-/** Removes what a killed process left half done, and checkpoints and panels beyond a step. */
-export async function tidy(folder: string, step: number): Promise<void> {
-  for (const sub of [".", FILES.states, FILES.panels]) {
+/**
+ * Removes what a killed process left half done, and checkpoints and panels beyond a step.
+ *
+ * @param panels Whether the panels up to the step are of this run's images.
+ */
+export async function tidy(folder: string, step: number, panels = true): Promise<void> {
+  const keep = { ".": step, [FILES.states]: step, [FILES.panels]: panels ? step : -1 };
+  for (const [sub, last] of Object.entries(keep)) {
     if (!await exists(`${folder}/${sub}`)) continue;
     for await (const { name } of Deno.readDir(`${folder}/${sub}`)) {
       const [, number] = name.match(/^step-(\d+)\./) ?? [];
-      const isBeyond = number !== undefined && Number(number) > step;
+      const isBeyond = number !== undefined && Number(number) > last;
       if (name.endsWith(".tmp") || isBeyond) await Deno.remove(`${folder}/${sub}/${name}`);
     }
   }
+}
+
+/** SHA-256 of all values with their names: a bad disk changes bits in silence. */
+function digestOf(tensors: Iterable<readonly [string, Safetensor]>): string {
+  const hash = createHash("sha256");
+  for (const [name, { data }] of tensors) {
+    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
 }
 
 /** `step-000100`, so that names sort by step. */
@@ -141,7 +169,7 @@ function parse<P extends Params>(
   file: Safetensors,
   { params, state, ema }: Weights<P>,
 ): Checkpoint<P> {
-  const { step, position, best } = file.metadata;
+  const { step, position, best, data } = file.metadata;
   if (!/^\d+$/.test(step) || !/^\d+$/.test(position)) {
     throw new CheckpointError("its metadata name no step or position");
   }
@@ -149,6 +177,7 @@ function parse<P extends Params>(
     step: Number(step),
     position: Number(position),
     ...(best && { best: JSON.parse(best) }),
+    ...(data && { data }),
     weights: {
       params: fromSafetensors(file, params, "model."),
       state: fromSafetensors(file, state, "optimizer."),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { basename, dirname } from "node:path";
 import { readRun, type RunRecord } from "./report/record.ts";
 import { writePage, writeReport } from "./report/report.ts";
 import { parseWords, UsageError } from "./usage.ts";
@@ -43,9 +44,10 @@ export async function compareCommand(args: readonly string[]): Promise<number> {
   if (folders.length < 2) {
     throw new UsageError(`Expected two or more run folders, got ${folders[0] ?? "none"}`);
   }
+  const path = values.out ?? "compare.html";
+  await checkTarget(path);
   const runs: RunRecord[] = [];
   for (const folder of folders) runs.push(await askedFor(() => readRun(folder)));
-  const path = values.out ?? "compare.html";
   const { renderComparison } = await import("./report/comparison.ts");
   await askedFor(() => writePage(path, renderComparison(runs)));
   console.log(path);
@@ -69,6 +71,18 @@ export async function reportCommand(args: readonly string[]): Promise<number> {
   }
   console.log(await askedFor(() => writeReport(folders[0])));
   return 0;
+}
+
+/** @throws {UsageError} If the page would take the place of a folder or of a run's report. */
+async function checkTarget(path: string): Promise<void> {
+  const isThere = (path: string, kind: "isFile" | "isDirectory") =>
+    Deno.stat(path).then((info) => info[kind], () => false);
+  if (await isThere(path, "isDirectory")) {
+    throw new UsageError(`Cannot write ${path}: it is a folder, and --out takes a file`);
+  }
+  if (basename(path) === "report.html" && await isThere(`${dirname(path)}/recipe.json`, "isFile")) {
+    throw new UsageError(`Cannot write ${path}: it is the report of a run`);
+  }
 }
 
 /** What fails here fails because of a path that was asked for. */

@@ -28,7 +28,7 @@ export class NonFiniteError extends Error {
   ) {
     const first = location
       ? `first in ${location.op} [${location.shape}] of stage ${location.stage ?? stage}`
-      : `first in stage ${stage}, and not again when the step is repeated`;
+      : `first in stage ${stage}, in no single op when the step is repeated`;
     super(`Loss or gradient is not finite at step ${step}: ${first}`);
   }
 }

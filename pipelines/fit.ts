@@ -12,6 +12,7 @@ import { openJournal } from "./journal.ts";
 import type { Progress } from "./progress.ts";
 import type { Recipe } from "./recipe.ts";
 import { FILES, writeWhole } from "./run_folder.ts";
+import type { Ended } from "./run_info.ts";
 import { type EventLog, openEvents } from "./tensorboard.ts";
 import { initialWeights, type Place, type StepMetrics, type Task, type Trainer } from "./train.ts";
 
@@ -26,8 +27,9 @@ export interface MetricsLine {
   readonly grad_norm: number | null;
   readonly images_per_s: number | null;
   readonly data_wait: number | null;
-  /** Figures of a validation after the step, such as `val_loss`. */
-  readonly [name: string]: number | null;
+  /** Figures of a validation after the step. */
+  readonly val_loss?: number;
+  readonly [name: string]: number | null | undefined;
 }
 
 /** A line of `faults.jsonl`. */
@@ -60,16 +62,18 @@ export interface FitOptions<P extends Params> {
   readonly signal?: AbortSignal;
   /** Steps to time op by op; one if left out. */
   readonly profile?: number;
-  /** Keeps the times, once they are known, for the report. */
+  /** Is called when they are timed. */
   readonly onProfile?: () => Promise<void>;
+  /** Tells the data of this run from others'; kept in its checkpoints. */
+  readonly data?: string;
   /** Bad files met so far, with the reason. */
   readonly badFiles?: ReadonlyMap<string, string>;
   /** Figures at a checkpoint; `val_loss`, if among them, decides which is the best. */
   readonly validate?: () => Promise<Readonly<Record<string, number>>>;
   /** Draws the panels of a step and keeps them in the folder. */
   readonly draw?: (step: number) => Promise<Panel>;
-  /** Writes the report; the journals are up to date. */
-  readonly report?: () => Promise<unknown>;
+  /** Writes the report; the journals are up to date, and the run has ended if it says how. */
+  readonly report?: (ended?: Ended) => Promise<unknown>;
   readonly progress?: Progress;
   /** Says what did not stop the run. */
   readonly warn?: (message: string) => void;
@@ -78,6 +82,7 @@ export interface FitOptions<P extends Params> {
 /** How a run ended. */
 export interface Fitted {
   readonly place: Place;
+  readonly metrics: readonly MetricsLine[];
   /** Loss of every step that has one. */
   readonly losses: readonly number[];
   readonly faults: number;
@@ -104,8 +109,10 @@ export async function fit<P extends Params, Batch extends Params>(
   let place: Place = checkpoint ?? { step: 0, position: 0 };
   let best: Best | undefined = checkpoint?.best;
   let saved = checkpoint?.step ?? -1;
+  let shown = -1;
   let named = 0; // bad files
-  let profile = options.profile ?? 1;
+  const profile = options.profile ?? 1;
+  let isProfiled = false;
   const metrics = await openJournal<MetricsLine>(`${folder}/${FILES.metrics}`, place.step);
   const faults = await openJournal<FaultLine>(`${folder}/${FILES.faults}`, place.step);
   let events: EventLog = await openEvents(folder, place.step);
@@ -137,21 +144,33 @@ export async function fit<P extends Params, Batch extends Params>(
 
   const save = async (isScheduled: boolean) => {
     const { step, position } = place;
-    if (isScheduled) best = better(best, metrics.lines, step, every);
+    const bestNow = isScheduled ? better(best, metrics.lines, step, every) : best;
     await metrics.sync();
     const weights = await trainer.snapshot();
-    await writeCheckpoint(folder, recipe, { step, position, weights, best });
+    const { data } = options;
+    await writeCheckpoint(folder, recipe, { step, position, weights, best: bestNow, data });
     saved = step;
+    best = bestNow;
   };
 
-  const show = async () => {
+  const show = async (ended?: Ended) => {
     const { step } = place;
     await attempt(async () => {
-      const panel = await options.draw?.(step);
+      const panel = shown === step ? undefined : await options.draw?.(step);
       if (panel) events.image(step, "reconstruction", panel.png, panel.width, panel.height);
+      shown = step;
       await events.flush();
-      await options.report?.();
+      await options.report?.(ended);
     });
+  };
+
+  /** The last checkpoint and report, whatever ended the run. */
+  const close = async (how: Ended["how"], reason?: string) => {
+    if (saved !== place.step) {
+      if (how === "failed") await attempt(() => save(false));
+      else await save(false);
+    }
+    await show({ how, reason, step: place.step });
   };
 
   const recover = async (error: NonFiniteError): Promise<Place> => {
@@ -161,9 +180,16 @@ export async function fit<P extends Params, Batch extends Params>(
     const back = !gives && policy === "rewind"
       ? await readCheckpoint(folder, initial, warn) ?? { step: 0, position: 0, weights: initial }
       : undefined;
-    const line = { step, stage, op: location?.op, shape: location?.shape, policy };
+    const line = {
+      ...{ step, stage: location?.stage ?? stage, op: location?.op, shape: location?.shape },
+      policy,
+    };
     await attempt(() => faults.append([{ ...line, ...(back && { back_to: back.step }) }]));
-    if (gives) throw error;
+    if (gives) {
+      const cause = policy === "stop" ? "" : ` (faults.limit = ${limit} is reached)`;
+      error.message += `${cause}; resume with faults.policy=skip or rewind, or a lower rate`;
+      throw error;
+    }
     const nth = `fault ${faults.lines.length} of ${limit}`;
     if (!back) {
       warn(`${error.message}; its update is left out (${nth})`);
@@ -183,7 +209,8 @@ export async function fit<P extends Params, Batch extends Params>(
   const isDue = (step: number, period: number) => step === task.steps || step % period === 0;
   const pauses = (step: number) => isDue(step, every) || isDue(step, recipe.report.every);
   const train = async () => {
-    for await (const group of trainer.run({ from: place, pauses, signal, profile })) {
+    const rest = profile - trainer.profiled.steps;
+    for await (const group of trainer.run({ from: place, pauses, signal, profile: rest })) {
       const last = group.at(-1)!;
       place = { step: last.step, position: last.position };
       const isScheduled = isDue(last.step, every);
@@ -191,12 +218,13 @@ export async function fit<P extends Params, Batch extends Params>(
       const lines = group.map((one) => lineOf(one, images));
       await log([...lines.slice(0, -1), { ...lines.at(-1)!, ...figures }]);
       progress?.update(last);
-      if (profile > 0 && trainer.timings.length > 0) {
-        profile = 0;
+      const { steps } = trainer.profiled;
+      if (!isProfiled && steps > 0 && (steps >= profile || last.step === task.steps)) {
+        isProfiled = true;
         await attempt(async () => await options.onProfile?.());
       }
       if (isScheduled) await attempt(() => save(true));
-      if (isDue(last.step, recipe.report.every)) await show();
+      if (last.step < task.steps && isDue(last.step, recipe.report.every)) await show();
     }
   };
 
@@ -210,14 +238,22 @@ export async function fit<P extends Params, Batch extends Params>(
         place = await recover(error);
       }
     }
-    if (saved !== place.step) await save(false);
-    if (place.step < task.steps) await show();
+    await close(place.step < task.steps ? "interrupted" : "finished");
   } catch (error) {
-    if (!(error instanceof DeviceError || error instanceof MemoryError)) throw error;
+    if (!(error instanceof DeviceError || error instanceof MemoryError)) {
+      const { message } = error as Error;
+      if (error instanceof NonFiniteError) await close("failed", message);
+      else {await attempt(async () =>
+          await options.report?.({ how: "failed", reason: message, step: place.step })
+        );}
+      throw error;
+    }
     const safe = saved < 0
       ? "nothing was saved yet"
       : `the checkpoint of step ${saved} is safe, and --resume goes on from it`;
     const Kind = error instanceof MemoryError ? MemoryError : DeviceError;
+    const reason = error.message;
+    await options.report?.({ how: "failed", reason, step: place.step }).catch(() => {});
     throw new Kind(
       `${error.message}; ${safe}; if memory ran out, lower batch.micro = ${task.microBatch}`,
       { cause: error },
@@ -226,7 +262,7 @@ export async function fit<P extends Params, Batch extends Params>(
     await events.close().catch(() => {}); // told already
   }
   const losses = metrics.lines.map(({ loss }) => loss).filter((loss) => loss !== null);
-  return { place, losses, faults: faults.lines.length };
+  return { place, metrics: metrics.lines, losses, faults: faults.lines.length };
 }
 
 function lineOf(
@@ -248,9 +284,9 @@ function epochs(position: number, images: number): number {
   return Number((position / images).toFixed(4));
 }
 
-function scalarsOf(values: Readonly<Record<string, number | null>>): Record<string, number> {
+function scalarsOf(values: Partial<MetricsLine>): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== null),
+    Object.entries(values).filter((entry): entry is [string, number] => Number.isFinite(entry[1])),
   );
 }
 
@@ -264,6 +300,6 @@ function better(
   const recent = lines.filter((line) => line.step > step - window && line.step <= step);
   const losses = recent.map(({ loss }) => loss).filter((loss) => loss !== null);
   const loss = recent.at(-1)?.val_loss ??
-    losses.reduce((sum, x) => sum + x, 0) / losses.length;
-  return losses.length > 0 && !(loss >= best?.loss!) ? { step, loss } : best;
+    losses.reduce((sum, x) => sum + x, 0) / losses.length; // NaN if there is none
+  return Number.isFinite(loss) && !(best && loss >= best.loss) ? { step, loss } : best;
 }

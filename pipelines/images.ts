@@ -38,7 +38,8 @@ export interface ImageSplits {
  * Those to validate on are those of `valPath`; else the split that the names at `path` tell; else
  * the share `valShare` of the samples, which a hash of their names holds out for good.
  *
- * @throws {UsageError} If a folder or file that was asked for is missing, empty or bad.
+ * @throws {UsageError} If a folder or file that was asked for is missing, empty or bad, or the
+ * share leaves no image on one side.
  *
  * @example
  * ```ts
@@ -69,7 +70,12 @@ export async function openImages(
         `Cannot hold out ${valShare} of ${path}: none of its ${train.length} images is left`,
       );
     }
-    return parts.val.length === 0 ? { train } : parts;
+    if (parts.val.length === 0) {
+      throw new UsageError(
+        `Recipe field data.valShare is too small: ${valShare} of ${train.length} images holds none out`,
+      );
+    }
+    return parts;
   } catch (error) {
     if (!(error instanceof DataError) || path === BUNDLED && valPath === null && cache === null) {
       throw error;

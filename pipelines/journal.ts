@@ -4,6 +4,8 @@
  * @module
  */
 
+import { writeWhole } from "./run_folder.ts";
+
 /** One line; `step` tells when. */
 export interface Entry {
   readonly step: number;
@@ -34,40 +36,47 @@ export async function openJournal<Line extends Entry>(
   path: string,
   step: number,
 ): Promise<Journal<Line>> {
-  const text = await Deno.readTextFile(path).catch(() => "");
+  const text = await Deno.readTextFile(path).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw new Error(`Cannot read ${path}: ${error.message}`, { cause: error });
+  });
   const lines = text.split("\n").map(parse<Line>).filter((line) => line !== undefined);
   let size = 0; // bytes that are surely whole
-  let pending = "";
+  let pending = new Uint8Array();
+  const writePending = async () => {
+    try {
+      using file = await Deno.open(path, { write: true, create: true });
+      await file.truncate(size); // what is to go, or what a full disk left of the lines before
+      await file.seek(size, Deno.SeekMode.Start);
+      for (let done = 0; done < pending.length;) done += await file.write(pending.subarray(done));
+    } catch (cause) {
+      throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
+    }
+    size += pending.length;
+    pending = new Uint8Array();
+  };
+  /** Makes the file hold exactly the lines, of which it has the first bytes already. */
+  const hold = async (bytes: Uint8Array<ArrayBuffer>, sure: number) => {
+    size = Math.min(sure, bytes.length);
+    pending = bytes.slice(size);
+    await writePending();
+  };
   const journal: Journal<Line> = {
     lines,
     async append(more) {
       lines.push(...more);
-      pending += textOf(more);
-      if (pending === "") return;
-      const bytes = new TextEncoder().encode(pending);
-      try {
-        using file = await Deno.open(path, { write: true, create: true });
-        await file.truncate(size); // what a full disk left of the lines before
-        await file.seek(size, Deno.SeekMode.Start);
-        for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
-      } catch (cause) {
-        throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
-      }
-      size += bytes.length;
-      pending = "";
+      const bytes = bytesOf(more);
+      if (pending.length + bytes.length === 0) return;
+      const joined = new Uint8Array(pending.length + bytes.length);
+      joined.set(pending);
+      joined.set(bytes, pending.length);
+      pending = joined;
+      await writePending();
     },
     async cut(step) {
       const kept = lines.filter((line) => line.step <= step);
       lines.splice(0, lines.length, ...kept);
-      const whole = textOf(kept);
-      pending = "";
-      try {
-        await Deno.writeTextFile(`${path}.tmp`, whole);
-        await Deno.rename(`${path}.tmp`, path);
-      } catch (cause) {
-        throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
-      }
-      size = new TextEncoder().encode(whole).length;
+      await hold(bytesOf(kept), size);
     },
     async sync() {
       await journal.append([]);
@@ -76,12 +85,18 @@ export async function openJournal<Line extends Entry>(
       await file.sync();
     },
   };
-  if (text !== "") await journal.cut(step);
+  const before = new TextEncoder().encode(text);
+  lines.splice(0, lines.length, ...lines.filter((line) => line.step <= step));
+  const kept = bytesOf(lines);
+  if (!kept.every((byte, i) => byte === before[i])) {
+    await writeWhole(path, new TextDecoder().decode(kept));
+  }
+  if (text !== "") await hold(kept, kept.length);
   return journal;
 }
 
-function textOf(lines: readonly object[]): string {
-  return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+function bytesOf(lines: readonly object[]): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 }
 
 function parse<Line>(text: string): Line | undefined {

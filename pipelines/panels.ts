@@ -9,7 +9,7 @@ import type { Params } from "../src/optim.ts";
 import { stepName } from "./checkpoints.ts";
 import type { Panel } from "./fit.ts";
 import type { Recipe } from "./recipe.ts";
-import { arrange, columnsOf, prepareReconstruction } from "./reconstruction.ts";
+import { arrange, columnsOf, type OnBad, prepareReconstruction } from "./reconstruction.ts";
 import { FILES } from "./run_folder.ts";
 
 /**
@@ -24,9 +24,10 @@ export async function preparePanels(
   params: Params,
   source: ImageSource,
   folder: string,
+  onBad?: OnBad,
 ): Promise<{ draw(step: number): Promise<Panel>; destroy(): void }> {
   const images = recipe.report.images;
-  const reconstructor = await prepareReconstruction(device, recipe, params, source, images);
+  const reconstructor = await prepareReconstruction(device, recipe, params, source, images, onBad);
   const write = (name: string, png: Uint8Array) => Deno.writeFile(`${folder}/${name}`, png);
   return {
     /** Keeps the step's column, and a picture of all three; returns the picture. */

@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import { type Device, MemoryError, openDevice } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
 import { readCheckpoint, tidy, writeModels } from "./checkpoints.ts";
-import { fit } from "./fit.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { fit, type Fitted } from "./fit.ts";
 import { type ImageSplits, openImages } from "./images.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { preparePanels } from "./panels.ts";
@@ -16,8 +18,16 @@ import { startProgress } from "./progress.ts";
 import { BUNDLED, checkContinues, override, type Recipe, validate } from "./recipe.ts";
 import { findRecipe, recipes } from "./recipes/mod.ts";
 import { writeReport } from "./report/report.ts";
-import { FILES, newRunFolder, oldRunFolder, openRunFolder, readRecipe } from "./run_folder.ts";
-import { countParameters, runInfo, writeRunInfo } from "./run_info.ts";
+import {
+  FILES,
+  newRunFolder,
+  oldRunFolder,
+  readBadFiles,
+  readRecipe,
+  takeRunFolder,
+  writeRecipe,
+} from "./run_folder.ts";
+import { countParameters, type Ended, runInfo, writeRunInfo } from "./run_info.ts";
 import { initialWeights, prepare, type Task, type Trainer } from "./train.ts";
 import { parseWords, UsageError } from "./usage.ts";
 import { prepareValidation } from "./validation.ts";
@@ -32,7 +42,8 @@ Recipes:
 ${recipes.map(({ name, source }) => `  ${name.padEnd(18)}${source}`).join("\n")}
 
 Options:
-  --data DIR     Your images: JPEG, PNG or WebP, in class folders or not
+  --data DIR     Your images: a folder (of classes, of train/ and val/, or neither), a list file,
+                 tar shards or IDX files
   --out DIR      Where to write (default runs/<recipe>, then runs/<recipe>-2, …)
   --steps N      Stop after N optimizer steps
   --seed N       Another draw of parameters, crops and masks
@@ -90,66 +101,76 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
   }
   const { recipe, out, resume, base, profile } = request;
   if (resume) checkContinues(base, recipe);
-  const { train, val } = await openImages(recipe.data); // looks for mistakes before the device
+  using held = new DisposableStack();
+  if (resume) held.use(await takeRunFolder(out));
+  const images = await openImages(recipe.data); // looks for mistakes before the device
   const device = await openDevice();
-  const badFiles = new Map<string, string>();
+  const badFiles = resume ? await readBadFiles(out) : new Map<string, string>();
+  const onBad = (file: string, reason: string) => void badFiles.set(file, reason);
   const warnings = new Set<string>();
   const warn = (message: string) => {
     if (!warnings.has(message)) console.error(message);
     warnings.add(message);
   };
-  const task = pretrainTask(recipe, train, (batch) => {
-    for (const [file, reason] of batch.skipped) badFiles.set(file, reason);
+  const task = pretrainTask(recipe, images.train, (batch) => {
+    for (const [file, reason] of batch.skipped) onBad(file, reason);
     for (const message of batch.warnings) warn(message);
   });
   const checkpoint = resume ? await readCheckpoint(out, initialWeights(task), warn) : undefined;
-  if (checkpoint && checkpoint.step > task.steps) {
+  const start = checkpoint?.step ?? 0;
+  if (start > task.steps) {
     throw new UsageError(
-      `Cannot resume ${out} to step ${task.steps}: it has done ${checkpoint.step}; raise --steps`,
+      `Cannot resume ${out} to step ${task.steps}: it has done ${start}; raise --steps`,
     );
   }
-  const trainer = await prepareOn(device, task);
+  const data = fingerprintOf(images.train);
+  if (checkpoint && checkpoint.data !== data) {
+    warn("These are not the images that the run began with: it goes on with others");
+  }
+  const advising = adviseOn(task);
+  const trainer = await advising(() => prepare(device, task));
   if (checkpoint) trainer.load(checkpoint.weights);
   if (resume && !checkpoint) console.log("The run has saved nothing yet: starting anew");
-  const sources = { train, val };
-  describe(device, recipe, sources, task, trainer, checkpoint?.step ?? 0, out);
+  describe(device, recipe, images, task, trainer, start, out);
 
-  await openRunFolder(out, recipe);
-  if (resume) await tidy(out, checkpoint?.step ?? 0);
+  if (!resume) held.use(await takeRunFolder(out));
+  await writeRecipe(out, recipe);
+  if (resume) await tidy(out, start, checkpoint?.data === data);
   if (checkpoint) await writeModels(out, checkpoint); // a killed run may not have come to it
-  const about = runInfo(device, recipe, sources, task, trainer);
-  const writeAbout = () => writeRunInfo(out, about, trainer, profile ?? 1, warnings);
+  const about = runInfo(device, recipe, images, task, trainer);
+  const writeAbout = (ended?: Ended) =>
+    writeRunInfo(out, about, trainer, { warnings: [...warnings], ended });
   await writeAbout();
-  const panels = await preparePanels(device, recipe, trainer.params, val ?? train, out);
+  const { train, val = train } = images;
+  const panels = await advising(() =>
+    preparePanels(device, recipe, trainer.params, val, out, onBad)
+  );
+  const validate = images.val &&
+    await advising(() => prepareValidation(device, recipe, trainer.params, val, onBad));
   const interrupt = onInterrupt();
-  const start = checkpoint?.step ?? 0;
   const bar = startProgress(start, task.steps, recipe.batch.effective, trainer.peakBytes);
   try {
-    const { place, losses } = await fit(task, trainer, {
-      ...{ folder: out, recipe, images: train.length, checkpoint, badFiles, profile },
-      progress: bar,
-      signal: interrupt.signal,
+    const fitted = await fit(task, trainer, {
+      ...{ folder: out, recipe, images: train.length, checkpoint, data, badFiles, profile },
+      ...{ validate, draw: panels.draw, progress: bar, signal: interrupt.signal, warn },
       onProfile: async () => {
         await writeAbout();
-        if (profile !== undefined) console.error(`\n${profileText(trainer.timings, profile)}`);
+        if (profile !== undefined) console.error(`\n${profileText(trainer.profiled)}`);
       },
-      validate: val && await prepareValidation(device, recipe, trainer.params, val),
-      draw: panels.draw,
-      report: async () => {
-        await writeAbout();
+      report: async (ended) => {
+        await writeAbout(ended);
         await writeReport(out);
       },
-      warn,
     });
     bar.stop();
-    if (place.step < task.steps) {
+    if (fitted.place.step < task.steps) {
       console.log(
-        `\nStopped at step ${place.step} of ${task.steps}, saved; continue with ` +
+        `\nStopped at step ${fitted.place.step} of ${task.steps}, saved; continue with ` +
           `deno task pretrain --resume --out ${out}`,
       );
       return interrupt.code();
     }
-    summarise(recipe, losses, out);
+    summarise(recipe, fitted, start, out);
   } finally {
     bar.stop();
     interrupt.release();
@@ -159,18 +180,20 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
   return 0;
 }
 
-/** As `prepare`, with what to change where memory does not suffice. */
-async function prepareOn(device: Device, task: PretrainTask): Promise<Trainer<Params>> {
-  try {
-    return await prepare(device, task);
-  } catch (error) {
-    if (!(error instanceof MemoryError)) throw error;
-    throw new MemoryError(
-      `${error.message}; lower batch.micro = ${task.microBatch} (batch.effective may stay), ` +
-        "model.imageSize or the model",
-      { cause: error },
-    );
-  }
+/** Adds what to change where memory does not suffice. */
+function adviseOn({ microBatch }: PretrainTask) {
+  return async <Result>(act: () => Promise<Result>): Promise<Result> => {
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof MemoryError)) throw error;
+      throw new MemoryError(
+        `${error.message}; lower batch.micro = ${microBatch} (batch.effective may stay), ` +
+          "model.imageSize or the model",
+        { cause: error },
+      );
+    }
+  };
 }
 
 async function parse(args: readonly string[]): Promise<Request | undefined> {
@@ -208,6 +231,11 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
   const kept = values.resume ? [`batch.effective=${base.batch.effective}`] : [];
   const recipe = override(base, [...kept, ...options, ...fields]);
   validate(recipe);
+  const { path } = recipe.data;
+  const isInside = path !== null && `${resolve(out)}/`.startsWith(`${resolve(path)}/`);
+  if (!values.resume && isInside) {
+    throw new UsageError(`Cannot write to ${out}: its pictures would become images of ${path}`);
+  }
   const profile = values.profile === undefined ? undefined : Number(values.profile);
   if (profile !== undefined && !(Number.isSafeInteger(profile) && profile > 0)) {
     throw new UsageError(`Option --profile expects a number of steps, got ${values.profile}`);
@@ -254,28 +282,41 @@ function describe(
 }
 
 /** Says what came of it. */
-function summarise(recipe: Recipe, losses: readonly number[], out: string): void {
+function summarise(recipe: Recipe, { losses, metrics }: Fitted, start: number, out: string): void {
   const mean = (values: readonly number[]) => values.reduce((sum, x) => sum + x, 0) / values.length;
-  const span = Math.min(20, losses.length);
-  console.log(
-    `\nLoss: ${mean(losses.slice(0, span)).toFixed(4)} over the first ${span} steps, ` +
-      `${mean(losses.slice(-span)).toFixed(4)} over the last ${span}.`,
-  );
+  const span = Math.min(20, Math.ceil(losses.length / 2));
+  const [first, last] = [losses.slice(0, span), losses.slice(-span)];
+  if (losses.length > 0) {
+    console.log(
+      `\nLoss: ${mean(first).toFixed(4)} over the first ${span} step${span === 1 ? "" : "s"}, ` +
+        `${mean(last).toFixed(4)} over the last ${span}.`,
+    );
+  }
+  const validated = metrics.filter(({ val_loss }) => val_loss !== undefined);
+  if (validated.length > 0) {
+    const best = validated.reduce((a, b) => b.val_loss! < a.val_loss! ? b : a);
+    console.log(
+      `Validation loss: ${validated.at(-1)!.val_loss!.toFixed(4)}, ` +
+        `at its lowest ${best.val_loss!.toFixed(4)} after step ${best.step}.`,
+    );
+  }
+  if (start > 0 && start === metrics.at(-1)?.step) console.log("There was nothing left to do.");
   console.log(`Wrote to ${out}:`);
   const files = [
     [FILES.report, "how it went, in a browser: look at this first"],
     [FILES.picture, "original, masked, reconstructed"],
     [FILES.checkpoint, "parameters, under PyTorch's names"],
-    [FILES.best, "the same where the loss was lowest"],
+    [FILES.best, `the same where the ${validated.length > 0 ? "validation " : ""}loss was lowest`],
     ...(recipe.optimizer.emaDecay ? [[FILES.ema, "their moving average"]] : []),
     [`${FILES.states}/`, "what --resume needs"],
     [FILES.metrics, "a line a step; events.out.tfevents… has the same for TensorBoard"],
     [FILES.recipe, "the settings"],
   ];
   for (const [name, what] of files) console.log(`  ${name.padEnd(24)}${what}`);
+  const more = recipe.schedule.steps === null ? "schedule.epochs=N" : "--steps N";
   const next = recipe.data.path === BUNDLED
     ? "deno task pretrain --data DIR"
-    : `deno task pretrain ${recipe.name} --resume --out ${out} schedule.epochs=N`;
+    : `deno task pretrain --resume --out ${out} ${more}`;
   console.log(
     `Next: ${next}${recipe.data.path === BUNDLED ? "   (your own images)" : "   (train on)"}`,
   );
@@ -285,5 +326,5 @@ function summarise(recipe: Recipe, losses: readonly number[], out: string): void
 function report(bad: ReadonlyMap<string, string>): void {
   if (bad.size === 0) return;
   console.error(`\nSkipped ${bad.size} bad file${bad.size === 1 ? "" : "s"}:`);
-  for (const [file, reason] of [...bad].sort()) console.error(`  ${file}: ${reason}`);
+  for (const [, reason] of [...bad].sort()) console.error(`  ${reason}`);
 }

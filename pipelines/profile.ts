@@ -21,8 +21,14 @@ export interface Profile {
   }[];
 }
 
+/** Times of every launch of some steps. */
+export interface Profiled {
+  readonly steps: number;
+  readonly timings: readonly Timing[];
+}
+
 /** Sums the times of every launch; null if there are none, as without timestamp queries. */
-export function profileOf(timings: readonly Timing[], steps: number): Profile | null {
+export function profileOf({ timings, steps }: Profiled): Profile | null {
   if (timings.length === 0) return null;
   const total = (list: readonly Timing[]) =>
     list.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / steps;
@@ -43,10 +49,10 @@ export function profileOf(timings: readonly Timing[], steps: number): Profile | 
 }
 
 /** Tables for people: stages, then the 15 slowest ops. */
-export function profileText(timings: readonly Timing[], steps: number): string {
-  const profile = profileOf(timings, steps);
+export function profileText(profiled: Profiled): string {
+  const profile = profileOf(profiled);
   if (!profile) return "Profile: this adapter has no timestamp queries";
-  const { milliseconds: all, stages, ops } = profile;
+  const { steps, milliseconds: all, stages, ops } = profile;
   const line = (milliseconds: number, what: string) =>
     `${milliseconds.toFixed(2).padStart(10)} ms ${
       (100 * milliseconds / all).toFixed(1).padStart(5)

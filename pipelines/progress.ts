@@ -37,7 +37,7 @@ export function startProgress(
   return {
     update: ({ step, loss, imagesPerSecond, dataWait }) =>
       bar.update(step, {
-        loss: loss.toFixed(4),
+        loss: loss < 1e4 ? loss.toFixed(4) : loss.toExponential(2),
         rate: speed(imagesPerSecond),
         wait: `${(100 * dataWait).toFixed(1)} %`,
         memory,

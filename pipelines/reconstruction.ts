@@ -6,6 +6,7 @@
 import sharp from "sharp";
 import { evaluationCrop, normalise } from "../data/augment.ts";
 import { DataError } from "../data/dataset.ts";
+import { placeOf } from "../data/place.ts";
 import { randomMask } from "../data/mask.ts";
 import type { Image } from "../data/resize.ts";
 import { type ImageSource, openSource } from "../data/source.ts";
@@ -50,10 +51,11 @@ export async function prepareReconstruction(
   params: Params,
   source: ImageSource,
   count: number,
+  onBad?: OnBad,
 ): Promise<Reconstructor> {
   const model = autoencoder(recipe.model) as Autoencoder<never> as Autoencoder<Params>;
   const { imageSize: [height, width], channels } = recipe.model;
-  const crops = await evaluationCrops(recipe, source, count);
+  const crops = await evaluationCrops(recipe, source, count, onBad);
   const n = crops.length;
   const images = new Float32Array(n * height * width * channels);
   crops.forEach((crop, i) => {
@@ -96,13 +98,22 @@ export async function reconstruct(
   }
 }
 
-/** Evaluation crops of the first good ones of images spread over a source. */
+/** Is told of a file that cannot be used, and why. */
+export type OnBad = (name: string, reason: string) => void;
+
+/**
+ * Evaluation crops of the first good ones of images spread over a source.
+ *
+ * @throws {DataError} If there is none.
+ */
 export async function evaluationCrops(
-  { model: { imageSize: [height, width], channels } }: Pick<Recipe, "model">,
+  { model: { imageSize: [height, width], channels }, data }: Recipe,
   source: ImageSource,
   count: number,
+  onBad: OnBad = () => {},
 ): Promise<Image[]> {
-  const dataset = await openSource(source, channels);
+  const cache = data.cache === null ? undefined : { folder: data.cache, side: data.cacheSide };
+  const dataset = await openSource(source, channels, cache);
   const found: Image[] = [];
   const wanted = Math.min(count, dataset.length);
   const stride = Math.floor(dataset.length / wanted);
@@ -112,8 +123,12 @@ export async function evaluationCrops(
         found.push(evaluationCrop(await dataset.get(i), width, height));
       } catch (error) {
         if (!(error instanceof DataError)) throw error; // a bad file: another takes its place
+        onBad(placeOf(source, i).name, error.message);
       }
     }
+  }
+  if (found.length === 0) {
+    throw new DataError(`Cannot look at images: none of ${dataset.length} can be read`);
   }
   return found;
 }

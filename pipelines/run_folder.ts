@@ -81,14 +81,36 @@ export async function oldRunFolder(name: string, out?: string): Promise<string> 
 }
 
 /**
- * Makes the folder of a run and keeps its recipe there.
+ * Makes the folder of a run, if need be, and takes it for this process alone.
+ *
+ * @returns Leaves the folder to other processes when it is disposed of.
+ * @throws {UsageError} If another process trains there.
+ * @throws {Error} If that cannot be written; the message names the folder.
+ */
+export async function takeRunFolder(folder: string): Promise<Disposable> {
+  const lock = await naming(folder, async () => {
+    await Deno.mkdir(folder, { recursive: true });
+    return await Deno.open(`${folder}/.lock`, { write: true, create: true });
+  });
+  // Held by the process, so that a killed one leaves no lock.
+  if (await naming(folder, () => lock.tryLock(true))) return lock;
+  lock.close();
+  throw new UsageError(`Cannot write to ${folder}: another process trains there`);
+}
+
+/**
+ * Keeps the recipe of a run in its folder.
  *
  * @throws {Error} If that cannot be written; the message names the folder.
  */
-export async function openRunFolder(folder: string, recipe: Recipe): Promise<void> {
+export async function writeRecipe(folder: string, recipe: Recipe): Promise<void> {
+  const text = `${JSON.stringify(recipe, null, 2)}\n`;
+  await naming(folder, () => writeWhole(`${folder}/${FILES.recipe}`, text));
+}
+
+async function naming<Result>(folder: string, act: () => Promise<Result>): Promise<Result> {
   try {
-    await Deno.mkdir(folder, { recursive: true });
-    await writeWhole(`${folder}/${FILES.recipe}`, `${JSON.stringify(recipe, null, 2)}\n`);
+    return await act();
   } catch (cause) {
     throw new Error(`Cannot write to ${folder}: ${(cause as Error).message}`, { cause });
   }
@@ -120,6 +142,14 @@ function missingField(like: object, found: object, prefix = ""): string | undefi
     const lacking = isGroup && missingField(value, other ?? {}, `${prefix}${name}.`);
     if (lacking) return lacking;
   }
+}
+
+/** Bad files that a run has met so far, with the reason. */
+export async function readBadFiles(folder: string): Promise<Map<string, string>> {
+  const path = `${folder}/${FILES.badFiles}`;
+  if (!await exists(path)) return new Map();
+  const lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line.includes("\t"));
+  return new Map(lines.map((line) => line.split("\t", 2) as [string, string]));
 }
 
 /** Writes a text file so that a killed process leaves the old one or the new. */

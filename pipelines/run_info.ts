@@ -49,15 +49,21 @@ export function runInfo(
   };
 }
 
+/** How a run ended. */
+export interface Ended {
+  readonly how: "finished" | "interrupted" | "failed";
+  readonly reason?: string;
+  /** Steps done. */
+  readonly step: number;
+}
+
 /** Writes `run.json`. */
 export async function writeRunInfo(
   folder: string,
   about: ReturnType<typeof runInfo>,
-  { timings }: Pick<Trainer<Params>, "timings">,
-  steps: number,
-  warnings: ReadonlySet<string> = new Set(),
+  { profiled }: Pick<Trainer<Params>, "profiled">,
+  more: { readonly warnings?: readonly string[]; readonly ended?: Ended } = {},
 ): Promise<void> {
-  const profile = profileOf(timings, steps);
-  const text = JSON.stringify({ ...about, profile, warnings: [...warnings] }, null, 2);
+  const text = JSON.stringify({ ...about, profile: profileOf(profiled), ...more }, null, 2);
   await writeWhole(`${folder}/${FILES.run}`, `${text}\n`);
 }

@@ -71,8 +71,8 @@ export interface Trainer<P extends Params> {
   readonly memory: readonly { readonly name: string; readonly bytes: number }[];
   /** Bytes of values between at each stage's peak. */
   readonly stages: readonly StageBytes[];
-  /** Times of every op of the profiled steps. */
-  readonly timings: readonly Timing[];
+  /** Steps that were timed so far, and the times of all their ops. */
+  readonly profiled: { readonly steps: number; readonly timings: readonly Timing[] };
   /**
    * Trains to the end; yields metrics in order, in groups, some steps after they happened.
    *
@@ -88,8 +88,12 @@ export interface Trainer<P extends Params> {
   readonly params: P;
 }
 
-/** Milliseconds that metrics may wait to be read. */
+/** Milliseconds that metrics may wait to be read, and that signals may. */
 const PATIENCE = 2000;
+const TURN = 100;
+
+/** Bytes that may be uploaded ahead of the device. */
+const STAGED = 256 * 2 ** 20;
 
 /**
  * Compiles a task's plans and uploads its parameters.
@@ -180,7 +184,8 @@ async function prepareWith<P extends Params, Batch extends Params>(
     initial,
     { donate: ["trainable", "state", "ema", "healthy"] },
   );
-  const timings: Timing[] = [];
+  const profiled = { steps: 0, timings: [] as Timing[] };
+  const batchBytes = leaves<Tensor>(example).reduce((n, x) => n + bytesOf(x), 0);
   const write = (to: Params, from: Params) => {
     const values = new Map(entries<Tensor>(from));
     for (const [path, { source }] of entries<Tensor>(to)) {
@@ -198,7 +203,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
     peakBytes,
     memory: partsOf(peakBytes, { params, state, ema, grads: total.grads }),
     stages: [...gradient.live, ...update.live],
-    timings,
+    profiled,
     params,
     async snapshot() {
       const trees = { params, state, ...(task.emaDecay && { ema }) };
@@ -217,7 +222,9 @@ async function prepareWith<P extends Params, Batch extends Params>(
       let { step, position } = from;
       const batches = task.batches(position);
       let since = performance.now();
+      let turn = since;
       let waited = 0;
+      let staged = 0;
       const next = async () => {
         const before = performance.now();
         const { value } = await batches.next();
@@ -230,12 +237,23 @@ async function prepareWith<P extends Params, Batch extends Params>(
           const timed = step > from.step && step <= from.step + profile;
           for (let index = 0; index < accumulate; index++) {
             const args = argumentsFor(await next(), index);
-            if (timed) timings.push(...await gradient.profile(args));
+            if (timed) profiled.timings.push(...await gradient.profile(args));
             else gradient.run(args);
+            staged += batchBytes;
+            // Uploads lie in host memory until the device has come to them.
+            if (staged > STAGED) {
+              staged = await device.gpu.queue.onSubmittedWorkDone().then(() => 0);
+            }
+            // Signals and workers are heard between turns of the event loop only.
+            if (performance.now() - turn < TURN) continue;
+            await new Promise((resolve) => setTimeout(resolve));
+            turn = performance.now();
           }
           const args = { ...initial, hyper: optimizer.hyper(step + 1, lr) };
-          if (timed) timings.push(...await update.profile(args));
-          else update.run(args);
+          if (timed) {
+            profiled.timings.push(...await update.profile(args));
+            profiled.steps++;
+          } else update.run(args);
           position += samples;
           copies.push({ step: ++step, position, lr });
           // The first step stands alone: it waits for pipelines to be compiled.
@@ -249,7 +267,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
             dataWait: Math.min(1, waited / elapsed),
           };
           since = performance.now();
-          waited = 0;
+          waited = staged = 0;
           const bad = done.find(({ values: [, , healthy] }) => healthy === 0);
           const good = bad ? done.slice(0, done.indexOf(bad)) : done;
           if (good.length > 0) {

@@ -16,7 +16,7 @@ import { fold, key } from "../src/random.ts";
 import { tensor } from "../src/tensor.ts";
 import { type MaskedBatch, maskTensors, VALIDATION } from "./pretrain.ts";
 import type { Recipe } from "./recipe.ts";
-import { evaluationCrops } from "./reconstruction.ts";
+import { evaluationCrops, type OnBad } from "./reconstruction.ts";
 
 /** Images that a validation looks at, at most. */
 const MOST = 1024;
@@ -32,10 +32,11 @@ export async function prepareValidation(
   recipe: Recipe,
   params: Params,
   source: ImageSource,
+  onBad?: OnBad,
 ): Promise<() => Promise<{ readonly val_loss: number }>> {
   const model = autoencoder(recipe.model) as Autoencoder<never> as Autoencoder<Params>;
   const { model: { imageSize: [height, width], channels }, data: { mean, std } } = recipe;
-  const crops = await evaluationCrops(recipe, source, MOST);
+  const crops = await evaluationCrops(recipe, source, MOST, onBad);
   const n = Math.min(recipe.batch.micro, crops.length);
   const root = fold(key(recipe.seed), VALIDATION);
   const batchAt = (start: number): MaskedBatch => {

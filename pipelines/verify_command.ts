@@ -11,10 +11,11 @@ const HELP = `Look for images that would harm training.
 
   deno task data verify PATH [options]
 
-PATH is what --data of pretrain takes: class folders, a list file, tar shards or IDX files.
+PATH is what --data of pretrain takes: class folders, a list file, tar shards or IDX files. The
+mean and standard deviation of pixels are those of up to 1,000 images; all images count alike.
 
 Options:
-  --val PATH     Images to validate on; those that are in both are called leaks
+  --val PATH     Images to validate on; files that are in both are called leaks
   --min-side N   Shorter sides below N pixels count as tiny (default 32)
   --json         Everything, for programs
   --help
@@ -22,6 +23,7 @@ Options:
 Exit code: 1 if an image cannot be read, else 0.`;
 
 const LISTED = 20;
+const EXTENSIONS = ".jpg, .jpeg, .png, .webp, .gif, .avif, .tif, .tiff and .npy";
 const count = new Intl.NumberFormat("en");
 
 /**
@@ -31,6 +33,8 @@ const count = new Intl.NumberFormat("en");
  * @throws {UsageError} If the arguments make no sense or a path holds no images.
  */
 export async function dataCommand(args: readonly string[]): Promise<number> {
+  const side = args[args.indexOf("--min-side") + 1];
+  if (args.includes("--min-side") && side?.startsWith("-")) throw badSide(side); // parseArgs calls it ambiguous
   const { values, positionals } = parseWords(args, {
     val: { type: "string" },
     "min-side": { type: "string", default: "32" },
@@ -48,9 +52,7 @@ export async function dataCommand(args: readonly string[]): Promise<number> {
     );
   }
   const minSide = Number(values["min-side"]);
-  if (!(Number.isSafeInteger(minSide) && minSide > 0)) {
-    throw new UsageError(`Option --min-side expects a positive integer, got ${values["min-side"]}`);
-  }
+  if (!(Number.isSafeInteger(minSide) && minSide > 0)) throw badSide(values["min-side"]);
   const { train, val } = await openImages({ path, valPath: values.val ?? null });
   const splits: Splits = val ? { train, val } : { train };
   const found = await audit(splits, {
@@ -59,6 +61,10 @@ export async function dataCommand(args: readonly string[]): Promise<number> {
   });
   console.log(values.json ? JSON.stringify(found, null, 2) : describe(found, minSide));
   return found.unreadable.length > 0 ? 1 : 0;
+}
+
+function badSide(found: string): UsageError {
+  return new UsageError(`Option --min-side expects a positive integer, got ${found}`);
 }
 
 /** A line that counts, on a terminal only. */
@@ -77,7 +83,7 @@ function progress(total: number): ((done: number) => void) | undefined {
 /** An audit in words. */
 export function describe(found: Audit, minSide: number): string {
   const { splits, unreadable, tiny, duplicates, leaks } = found;
-  const range = ({ min, median, max }: Range) => `${min} – ${median} – ${max}`;
+  const range = (range?: Range) => range ? `${range.min} – ${range.median} – ${range.max}` : "";
   const figures = Object.entries(splits).map(([split, { images, channels, width, height }]) => [
     ...[split, count.format(images), range(width), range(height)],
     Object.entries(channels).map(([bands, n]) => `${bands} (${count.format(n)})`).join(", "),
@@ -92,6 +98,7 @@ export function describe(found: Audit, minSide: number): string {
   const groups = (all: Audit["duplicates"]) => all.map((group) => group.map(nameOf).join(" = "));
   return [
     ...table([["", "images", "width: least – median – most", "height", "channels"], ...figures]),
+    ...notes(found),
     ...(names.length === 0
       ? []
       : ["", ...shorten(table([["class", ...Object.keys(splits)], ...classes]), LISTED + 1)]),
@@ -100,11 +107,43 @@ export function describe(found: Audit, minSide: number): string {
       `with a side below ${minSide} pixels`,
       tiny.map(({ width, height, ...sample }) => `${nameOf(sample)}: ${width} × ${height}`),
     ),
-    ...list("groups of equal files", groups(duplicates)),
+    ...list(`${noun("group", duplicates.length)} of equal files`, groups(duplicates)),
     ...(Object.keys(splits).length > 1
-      ? list("leaks: equal files in train and val", groups(leaks))
+      ? list(`${noun("leak", leaks.length)}: equal files in train and val`, groups(leaks))
       : []),
   ].join("\n");
+}
+
+/** What else to know, a line each. */
+function notes({ splits, ignored, pixels }: Audit): string[] {
+  const lines: string[] = [];
+  for (const [split, { pages, stray }] of Object.entries(splits)) {
+    const where = Object.keys(splits).length > 1 ? `${split}: ` : "";
+    if (stray !== undefined) lines.push(`${where}no classes: ${stray} lies in no subfolder`);
+    for (const [channels, n] of Object.entries(pages)) {
+      const others = ["1", "3"].filter((other) => other !== channels).join(" or ");
+      lines.push(
+        `${where}${count.format(n)} ${noun("TIFF", n)} of ${channels} pages: ` +
+          `model.channels=${channels} takes each page as a channel, ${others} the first page alone`,
+      );
+    }
+  }
+  const kinds = Object.entries(ignored).sort(([, a], [, b]) => b - a)
+    .map(([extension, n]) => `${count.format(n)} ${extension || "without extension"}`);
+  if (kinds.length > 0) lines.push(`ignored: ${kinds.join(", ")}; images are ${EXTENSIONS}`);
+  if (pixels) {
+    const short = (values: readonly number[]) => values.map((x) => Number(x.toPrecision(3))).join();
+    const { images, mean, std } = pixels;
+    lines.push(
+      `pixels of ${count.format(images)} ${noun("image", images)}: ` +
+        `data.mean=${short(mean)} data.std=${short(std)}`,
+    );
+  }
+  return lines.length > 0 ? ["", ...lines] : [];
+}
+
+function noun(singular: string, n: number): string {
+  return n === 1 ? singular : `${singular}s`;
 }
 
 function list(title: string, lines: readonly string[]): string[] {
@@ -120,8 +159,10 @@ function shorten(lines: readonly string[], most: number): string[] {
   return [...lines.slice(0, most), `… and ${count.format(lines.length - most)} more (see --json)`];
 }
 
-/** Aligned columns: the first to the left, numbers to the right. */
-function table(rows: readonly (readonly string[])[]): string[] {
+/** Aligned columns: the first to the left, numbers to the right; without empty ones. */
+function table(all: readonly (readonly string[])[]): string[] {
+  const full = all[0].map((_, column) => all.slice(1).some((row) => row[column] !== ""));
+  const rows = all.map((row) => row.filter((_, column) => full[column]));
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) =>
     row.map((cell, column) => column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))

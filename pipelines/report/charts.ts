@@ -3,6 +3,10 @@ import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
 import { Html, html } from "./html.ts";
 import { type Point, smooth } from "./series.ts";
+import { exponentText, numberText } from "./summary.ts";
+
+/** `log`; `auto`: log where values are more than three decades apart; `zero`: from zero. */
+export type Scale = "log" | "auto" | "zero";
 
 /** A curve over the steps of a run. */
 export interface Curve {
@@ -22,11 +26,11 @@ export interface Axes {
   readonly title: string;
   /** What the numbers are: `images/s`. */
   readonly unit: string;
-  readonly scale?: "log" | "zero";
+  readonly scale?: Scale;
   /** First and last step. */
   readonly ends: readonly [number, number];
-  /** Beside the title: the latest value. */
-  readonly value?: string;
+  /** Beside the title: the latest value, and what it is: `last`. */
+  readonly value?: readonly [string, string];
   /** Below the chart: how to read it. */
   readonly note?: string;
   /** Steps to mark with a vertical line. */
@@ -37,19 +41,20 @@ const [WIDTH, HEIGHT] = [360, 214];
 
 /** Draws curves on common axes, as a figure with its title. */
 export function chart(axes: Axes, curves: readonly Curve[]): Html {
-  const { title, unit, value, note } = axes;
+  const { title, value, note } = axes;
   return html`
     <figure class="chart">
-    <figcaption><h3>${title}</h3>${value !== undefined && html`<span>${value}</span>`}</figcaption>
-    ${draw(`${title} by step, in ${unit}`, axes, curves)}
+    <figcaption><h3>${title}</h3>${value &&
+      html`<span>${value[0]} <small>${value[1]}</small></span>`}</figcaption>
+    ${draw(title, axes, curves)}
     ${note && html`<p class="note">${note}</p>`}
     </figure>
   `;
 }
 
-function draw(label: string, axes: Axes, curves: readonly Curve[]): Html {
-  const log = axes.scale === "log" &&
-    curves.some(({ points }) => points.some(({ value }) => value > 0));
+function draw(title: string, axes: Axes, curves: readonly Curve[]): Html {
+  const log = isLog(axes, curves);
+  const unit = log ? `${axes.unit}, log scale` : axes.unit;
   const { document } = parseHTML("<html></html>") as unknown as Pick<Plot.PlotOptions, "document">;
   const shown = log
     ? curves.map((curve) => ({ ...curve, points: curve.points.filter(({ low }) => low > 0) }))
@@ -64,16 +69,16 @@ function draw(label: string, axes: Axes, curves: readonly Curve[]): Html {
     marginRight: 10,
     marginTop: 26,
     marginBottom: 34,
-    ariaLabel: label,
+    ariaLabel: `${title} by step, in ${unit}`,
     x: { domain: stepsOf(axes), label: "step" },
-    y: { domain: range, type: log ? "log" : "linear", nice: !log, label: axes.unit },
+    y: { domain: range, type: log ? "log" : "linear", nice: !log, label: unit },
     marks: [
       Plot.gridY({ ticks: 4, stroke: "var(--grid)", strokeOpacity: 1 }),
-      Plot.axisY({ ticks: 4, tickSize: 0, tickFormat: formatOf(range), labelArrow: "none" }),
+      Plot.axisY({ ticks: 4, tickSize: 0, tickFormat: formatOf(range, log), labelArrow: "none" }),
       Plot.axisX({
         ticks: 5,
         tickSize: 4,
-        tickFormat: (step: number) => Number.isInteger(step) ? short(step) : "",
+        tickFormat: (step: number) => Number.isInteger(step) ? stepText(step) : "",
         labelArrow: "none",
       }),
       Plot.ruleX(axes.marks ?? [], { stroke: "var(--bad)", strokeDasharray: "2 3" }),
@@ -116,41 +121,56 @@ function marksOf({ points, colour, dash, look }: Curve): Plot.Markish[] {
   return [raw, line(smooth(points), {})];
 }
 
+function isLog({ scale }: Axes, curves: readonly Curve[]): boolean {
+  if (scale !== "log" && scale !== "auto") return false;
+  const positive = curves.flatMap(({ points }) =>
+    points.flatMap(({ low, high }) => [low, high].filter((value) => value > 0))
+  );
+  if (scale === "log") return positive.length > 0;
+  const [low, high] = extent(positive);
+  return high > 1e3 * low;
+}
+
 /** First and last step, apart even for a single one. */
 function stepsOf({ ends: [first, last] }: Axes): [number, number] {
   return first < last ? [first, last] : [first - 1, first + 1];
 }
 
-/** Lowest and highest value, apart even if all are equal. */
+function extent(values: readonly number[]): [number, number] {
+  return values.reduce(
+    ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
+    [Infinity, -Infinity],
+  );
+}
+
+/** Lowest and highest value, so far apart that four digits tell ticks from each other. */
 function rangeOf(curves: readonly Curve[], { scale }: Axes): [number, number] {
   const values = curves.flatMap(({ points, look }) => {
     const drawn = look === "average" ? smooth(points) : points;
     return drawn.flatMap(({ value, low, high }) => look === "noisy" ? [low, high] : [value]);
   });
   if (values.length === 0) return [0, 1];
-  let low = values.reduce((a, b) => Math.min(a, b));
-  let high = values.reduce((a, b) => Math.max(a, b));
-  if (scale === "zero") low = Math.min(0, low);
-  if (low === high) {
-    const apart = high === 0 ? 1 : Math.abs(high) / 2;
-    [low, high] = [low - apart, high + apart];
-  }
-  return [low, high];
+  if (scale === "zero") values.push(0);
+  const [low, high] = extent(values);
+  const apart = 0.02 * Math.max(Math.abs(low), Math.abs(high)) || 1;
+  const more = Math.max(0, apart - (high - low)) / 2;
+  return [low - more, high + more];
 }
 
-/** How an axis writes its numbers: all of them with exponents, or none. */
-function formatOf([low, high]: readonly [number, number]): (value: number) => string {
-  const isSmall = Math.max(Math.abs(low), Math.abs(high)) < 0.01;
-  return (value) =>
-    isSmall && value !== 0
-      ? Number(value.toPrecision(4)).toExponential().replace("-", "−")
-      : short(value);
+/** How an axis writes its numbers: all of them with exponents or none, unless it spans decades. */
+function formatOf([low, high]: readonly [number, number], log: boolean): (value: number) => string {
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const isFar = !log && (size < 0.01 || size >= 1e5);
+  return (value) => {
+    if (isFar && value !== 0) return exponentText(value);
+    const text = numberText(value);
+    return text.includes(".") && !text.includes("e") ? String(Number(text)) : text;
+  };
 }
 
-/** A number as an axis has room for it: `0.25`, `40k`. */
-function short(value: number): string {
-  const size = Math.abs(value);
-  if (size >= 1e6) return `${Number((value / 1e6).toPrecision(4))}M`;
-  if (size >= 1e4) return `${Number((value / 1e3).toPrecision(4))}k`;
-  return String(Number(value.toPrecision(6)));
+/** A step as an axis has room for it: `250`, `40k`. */
+function stepText(step: number): string {
+  if (step >= 1e6) return `${Number((step / 1e6).toPrecision(4))}M`;
+  if (step >= 1e4) return `${Number((step / 1e3).toPrecision(4))}k`;
+  return String(step);
 }

@@ -1,13 +1,23 @@
 /** Several runs on one page. */
 import { chart } from "./charts.ts";
-import { type Html, html, table } from "./html.ts";
+import { breakable, type Html, html, table } from "./html.ts";
 import type { Panel } from "./panels.ts";
 import { strip } from "./panels_section.ts";
 import { chartNames, curveOf, quantityOf } from "./quantities.ts";
 import { differences } from "./recipe_table.ts";
 import type { RunRecord } from "./record.ts";
+import { spanOf } from "./series.ts";
 import { shell } from "./shell.ts";
-import { bytesText, durationText, numberText, rateText, stateText, summarise } from "./summary.ts";
+import {
+  bytesText,
+  countText,
+  durationText,
+  leftOutText,
+  numberText,
+  rateText,
+  stateText,
+  summarise,
+} from "./summary.ts";
 
 /** A run as the page tells it from the others. */
 interface Member extends RunRecord {
@@ -47,9 +57,9 @@ export function renderComparison(runs: readonly RunRecord[]): string {
 function legend(members: readonly Member[]): Html {
   const items = members.map(({ name, colour, dash }) =>
     html`<li><svg viewBox="0 0 34 10" aria-hidden="true"><line x1="0" x2="34" y1="5" y2="5"
-      stroke="${colour}" stroke-width="2.5" stroke-dasharray="${
-      dash ?? "none"
-    }"/></svg>${name}</li>`
+      stroke="${colour}" stroke-width="2.5" stroke-dasharray="${dash ?? "none"}"/></svg><span>${
+      breakable(name)
+    }</span></li>`
   );
   return html`<ul class="legend" aria-label="Runs">${items}</ul>`;
 }
@@ -67,7 +77,7 @@ function curvesSection(members: readonly Member[]): Html {
       const look = curve.look === "noisy" ? "average" as const : curve.look;
       return [{ ...curve, look, colour, dash }];
     });
-    const isAverage = curves.some(({ look }) => look === "average");
+    const isAverage = curves.some(({ look, points }) => look === "average" && spanOf(points) > 1);
     const note = isAverage ? "Moving averages" : "";
     return chart({ ...quantityOf(name), ends, note }, curves);
   });
@@ -84,14 +94,14 @@ function numbersSection(members: readonly Member[]): Html {
     const summary = summarise(run);
     const { parameters, memory } = run.details;
     return [
-      run.name,
+      breakable(run.name),
       String(run.recipe.name),
-      stateText(summary),
+      [stateText(summary), leftOutText(summary)].filter(Boolean).join(", "),
       numberText(summary.loss),
       numberText(summary.valLoss),
       durationText(summary.seconds),
       rateText(summary.imagesPerSecond),
-      numberText(parameters?.trained),
+      countText(parameters?.trained),
       bytesText(memory?.peakBytes),
     ];
   });
@@ -117,7 +127,7 @@ function numbersSection(members: readonly Member[]): Html {
 
 function recipesSection(members: readonly Member[]): Html {
   const rows = differences(members);
-  const columns = ["field", ...members.map(({ name }) => name)];
+  const columns = ["field", ...members.map(({ name }) => breakable(name))];
   return html`
     <section>
       <h2>Recipes</h2>

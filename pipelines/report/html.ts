@@ -22,6 +22,11 @@ function textOf(value: Value): string {
   return String(value).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
+/** Text whose lines break after a slash, where they must: the path of a folder. */
+export function breakable(path: string): Html {
+  return html`${path.split(/(?<=\/)/).map((part, i) => i === 0 ? part : html`<wbr>${part}`)}`;
+}
+
 /** A cell of a table: text, a number that stands to the right, or something more. */
 export type Cell = string | number | Html;
 
@@ -33,7 +38,7 @@ export type Cell = string | number | Html;
  */
 export function table(
   label: string,
-  columns: readonly string[],
+  columns: readonly (string | Html)[],
   rows: readonly (readonly Cell[])[],
 ): Html {
   const looks = columns.map((_, i) =>

@@ -1,7 +1,7 @@
 /** What went wrong in a run, and where it ran. */
 import { type Html, html, pairs, table } from "./html.ts";
 import type { RunDetails, RunRecord } from "./record.ts";
-import { numberText, startText } from "./summary.ts";
+import { countText, startText } from "./summary.ts";
 
 /** Rows of a list that a page shows. */
 const MOST = 50;
@@ -13,9 +13,9 @@ function listed(count: number): string {
 /** Steps whose loss or gradient was not finite. */
 export function faultsSection(faults: RunRecord["faults"]): Html {
   if (faults.length === 0) return html``;
-  const count = faults.length === 1 ? "One step" : `${numberText(faults.length)} steps`;
+  const count = faults.length === 1 ? "One step" : `${countText(faults.length)} steps`;
   const rows = faults.slice(0, MOST).map(({ step, stage, op, shape, policy, back_to }) => [
-    numberText(step),
+    countText(step),
     [op, stage].filter(Boolean).join(" in ") || "unknown",
     shape?.join(" × ") ?? "–",
     `${policy ?? "–"}${back_to === undefined ? "" : ` to step ${back_to}`}`,
@@ -42,8 +42,8 @@ export function machineSection(details: RunDetails): Html {
     Deno: deno,
     started: startText(details),
     seed,
-    images: images && `${numberText(images)} to train on`,
-    "validation images": valImages && numberText(valImages),
+    images: images && `${countText(images)} to train on`,
+    "validation images": valImages && countText(valImages),
     batch: batch?.effective && `${batch.effective} an update, ${batch.micro ?? "?"} at once`,
     "peak rate": batch?.rate,
   }).flatMap(([name, value]) => value === undefined ? [] : [[name, value] as const]);
@@ -59,7 +59,7 @@ export function machineSection(details: RunDetails): Html {
 /** Files that were left out. */
 export function badFilesSection(files: RunRecord["badFiles"]): Html {
   if (files.length === 0) return html``;
-  const count = files.length === 1 ? "One file was" : `${numberText(files.length)} files were`;
+  const count = files.length === 1 ? "One file was" : `${countText(files.length)} files were`;
   return html`
     <section>
       <h2>Bad files</h2>

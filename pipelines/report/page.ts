@@ -1,6 +1,6 @@
 /** The report of one run. */
 import { chart, type Curve } from "./charts.ts";
-import { type Html, html } from "./html.ts";
+import { breakable, type Html, html } from "./html.ts";
 import { badFilesSection, faultsSection, machineSection } from "./lists.ts";
 import { panelsSection } from "./panels_section.ts";
 import { planSection } from "./plan_section.ts";
@@ -11,9 +11,12 @@ import { lastMean } from "./series.ts";
 import { shell } from "./shell.ts";
 import {
   bytesText,
+  countText,
   durationText,
+  leftOutText,
   numberText,
   rateText,
+  RECENT,
   startText,
   stateText,
   summarise,
@@ -33,14 +36,19 @@ export function renderReport(run: RunRecord): string {
         ${recipeSection(run)} ${planSection(run.details)} ${machineSection(run.details)}
         ${badFilesSection(run.badFiles)}
       </main>
-      <footer>Written ${timeText(run.read)} from ${run.folder}</footer>
+      <footer>Written ${timeText(run.read)} from ${breakable(run.folder)}</footer>
     `,
   );
 }
 
-function header({ name, recipe, details, read }: RunRecord, summary: Summary): Html {
-  const state = stateText(summary);
-  const asOf = summary.state === "running" && `when this was written, ${timeText(read)}`;
+function header({ name, folder, recipe, details, read }: RunRecord, summary: Summary): Html {
+  const { state, leftOut } = summary;
+  const text = stateText(summary);
+  const reason = state === "failed" && details.ended?.reason ? `: ${details.ended.reason}` : "";
+  const more = state === "running"
+    ? html`when this was written, ${timeText(read)}`
+    : state === "interrupted" && html`continue with
+      <code>deno task ${details.command ?? "pretrain"} --resume --out ${breakable(folder)}</code>`;
   const about = [recipe.name, recipe.source].filter((text) => typeof text === "string");
   return html`
     <header>
@@ -49,9 +57,13 @@ function header({ name, recipe, details, read }: RunRecord, summary: Summary): H
       )}</p>
       <h1>${name}</h1>
       <p class="state">
-        <strong class="${summary.state}">${state.charAt(0).toUpperCase() + state.slice(1)}</strong>
-        <small>${asOf}</small>
+        <strong class="${state}">${text.charAt(0).toUpperCase() +
+          text.slice(1)}${reason}</strong>${state === "interrupted" && ";"}
+        <small>${more}</small>
       </p>
+      ${leftOut > 0 &&
+        html`<p class="state"><strong class="stopped">${leftOutText(summary)}</strong>
+        <small>loss or gradient not finite</small></p>`}
       <p class="lead">${about.join(" – ")}</p>
       ${facts(summary, details)} ${warnings(details)}
     </header>
@@ -60,16 +72,20 @@ function header({ name, recipe, details, read }: RunRecord, summary: Summary): H
 
 function facts(summary: Summary, { parameters, memory }: RunRecord["details"]): Html {
   const { step, steps, epoch, loss, lossSpan, valLoss, seconds, imagesPerSecond } = summary;
-  const ofSteps = steps === undefined ? "" : `of ${numberText(steps)}`;
+  const ofSteps = steps === undefined ? "" : `of ${countText(steps)}`;
   const epochs = epoch === undefined
     ? ""
-    : `${epoch < 1000 ? epoch.toFixed(1) : numberText(Math.round(epoch))} epochs`;
+    : `${epoch < 1000 ? epoch.toFixed(1) : countText(Math.round(epoch))} epochs`;
   const all: (readonly [string, string, string])[] = [
-    ["Loss", numberText(loss), `mean of the last ${lossSpan} steps`],
+    [
+      "Loss",
+      numberText(loss),
+      lossSpan === 1 ? "of one step" : `mean of the last ${lossSpan} steps`,
+    ],
     ["Validation loss", numberText(valLoss), "latest"],
-    ["Steps", numberText(step), [ofSteps, epochs].filter(Boolean).join(", ")],
+    ["Steps", countText(step), [ofSteps, epochs].filter(Boolean).join(", ")],
     ["Training time", durationText(seconds), `${rateText(imagesPerSecond)} images/s`],
-    ["Parameters", numberText(parameters?.trained), `and ${numberText(parameters?.frozen)} frozen`],
+    ["Parameters", countText(parameters?.trained), `and ${countText(parameters?.frozen)} frozen`],
     ["Memory", bytesText(memory?.peakBytes), "on the device, at its peak"],
   ];
   const known = all.filter(([, value]) => value !== "–");
@@ -94,6 +110,9 @@ function warnings({ warnings = [] }: RunRecord["details"]): Html {
 }
 
 function curvesSection({ metrics: { steps, columns }, faults }: RunRecord): Html {
+  const marked = faults.slice(0, 50).map(({ step }) => step);
+  // A run that ends with a fault has logged no step so far.
+  const ends = [Math.min(steps[0], ...marked), Math.max(steps.at(-1)!, ...marked)] as const;
   const names = chartNames([columns]);
   const curves = new Map(names.map((name) => [name, curveOf(name, steps, columns.get(name)!)]));
   const validation = curves.get("val_loss");
@@ -102,16 +121,18 @@ function curvesSection({ metrics: { steps, columns }, faults }: RunRecord): Html
   const charts = shown.map((name) => {
     const curve = curves.get(name)!;
     const quantity = quantityOf(name);
-    const latest = lastMean(columns.get(name)!, curve.look === "noisy" ? 20 : 1);
+    const known = columns.get(name)!.filter(Number.isFinite);
+    const span = curve.look === "noisy" ? Math.min(RECENT, known.length) : 1;
+    const latest = numberText(lastMean(known, span) * (quantity.factor ?? 1));
     const more: Curve[] = name === "loss" && validation
       ? [{ ...validation, colour: "var(--second)" }]
       : [];
     return chart({
       ...quantity,
-      ends: [steps[0], steps.at(-1)!],
-      value: numberText(latest * (quantity.factor ?? 1)),
-      note: noteOf(curve, steps.length, more[0]),
-      marks: name === "loss" ? faults.slice(0, 50).map(({ step }) => step) : [],
+      ends,
+      value: [latest, span === 1 ? "last" : `mean of last ${span}`],
+      note: noteOf(curve, known.length, more[0]),
+      marks: name === "loss" ? marked : [],
     }, [curve, ...more]);
   });
   return html`
@@ -123,13 +144,13 @@ function curvesSection({ metrics: { steps, columns }, faults }: RunRecord): Html
 }
 
 /** How to read a chart. */
-function noteOf(curve: Curve, steps: number, validation?: Curve): string {
-  const span = averagedSteps(curve, steps);
+function noteOf(curve: Curve, known: number, validation?: Curve): string {
+  const span = averagedSteps(curve, known);
   const isThinned = curve.points.some(({ low, high }) => low < high);
   const parts = [
     ...(curve.look === "noisy" && span > 1
       ? [
-        `line: mean of ${numberText(span)} steps`,
+        `line: mean of ${countText(span)} steps`,
         isThinned ? "band: lowest to highest" : "faint: every step",
       ]
       : []),

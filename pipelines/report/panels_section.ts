@@ -1,5 +1,5 @@
 /** Panels side by side. */
-import { type Html, html } from "./html.ts";
+import { breakable, type Html, html } from "./html.ts";
 import type { Panel } from "./panels.ts";
 
 /** Panels of one run over time. */
@@ -19,7 +19,7 @@ export function strip(panels: readonly Panel[]): Html {
   const figures = panels.map(({ name, step, width, height, address }) => {
     const what = step === undefined ? "Images" : "Reconstructions";
     const alt = `${what}, ${name}`;
-    return html`<figure><figcaption>${name}</figcaption>
+    return html`<figure><figcaption>${breakable(name)}</figcaption>
       <img src="${address}" width="${width}" height="${height}" alt="${alt}"></figure>`;
   });
   return html`<div class="strip" role="region" tabindex="0" aria-label="Panels">${figures}</div>`;

@@ -2,7 +2,7 @@
 import { type Cell, type Html, html, table } from "./html.ts";
 import type { Profile } from "../profile.ts";
 import type { RunDetails } from "./record.ts";
-import { bytesText, numberText } from "./summary.ts";
+import { bytesText, countText } from "./summary.ts";
 
 /** Ops that are listed, the slowest first. */
 const OPS = 15;
@@ -14,7 +14,7 @@ export function planSection({ memory, profile, dispatches }: RunDetails): Html {
   const stages = memory?.stages ?? [];
   const lead = [
     ...(memory?.peakBytes ? [`${bytesText(memory.peakBytes)} on the device at its peak`] : []),
-    ...(dispatches ? [`${numberText(dispatches)} dispatches a step`] : []),
+    ...(dispatches ? [`${countText(dispatches)} dispatches a step`] : []),
   ];
   return html`
     <section>

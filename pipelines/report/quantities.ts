@@ -1,22 +1,22 @@
 /** What the columns of `metrics.jsonl` are, and how each is drawn. */
-import type { Curve } from "./charts.ts";
+import type { Curve, Scale } from "./charts.ts";
 import { spanOf, thin } from "./series.ts";
 
 /** A number of a run that may have a chart. */
 interface Quantity {
   readonly title: string;
   readonly unit: string;
-  readonly scale?: "log" | "zero";
+  readonly scale?: Scale;
   readonly look: Curve["look"];
   readonly factor?: number;
 }
 
 /** Columns of `metrics.jsonl` by name; others get a chart under their own name. */
 const QUANTITIES: Readonly<Record<string, Quantity>> = {
-  loss: { title: "Loss", unit: "loss", look: "noisy" },
-  val_loss: { title: "Validation loss", unit: "loss", look: "plain" },
+  loss: { title: "Loss", unit: "loss", scale: "auto", look: "noisy" },
+  val_loss: { title: "Validation loss", unit: "loss", scale: "auto", look: "plain" },
   lr: { title: "Learning rate", unit: "learning rate", scale: "zero", look: "plain" },
-  grad_norm: { title: "Gradient norm", unit: "L2 norm, log scale", scale: "log", look: "noisy" },
+  grad_norm: { title: "Gradient norm", unit: "L2 norm", scale: "log", look: "noisy" },
   images_per_s: { title: "Throughput", unit: "images/s", scale: "zero", look: "noisy" },
   data_wait: {
     title: "Waiting for data",
@@ -57,7 +57,11 @@ export function curveOf(
   return { points, colour: "var(--accent)", look: isSparse ? "dots" : look };
 }
 
-/** How many steps the moving average of a curve takes together. */
-export function averagedSteps({ points }: Curve, steps: number): number {
-  return Math.round(spanOf(points) * steps / points.length);
+/**
+ * How many steps the moving average of a curve takes together.
+ *
+ * @param known Steps that have a value.
+ */
+export function averagedSteps({ points }: Curve, known: number): number {
+  return Math.round(spanOf(points) * known / points.length);
 }

@@ -64,6 +64,12 @@ export interface RunDetails {
     readonly stages?: readonly { readonly stage: string; readonly bytes: number }[];
   };
   readonly profile?: Profile | null;
+  /** How the run ended, after which step; missing while it runs. */
+  readonly ended?: {
+    readonly how: "finished" | "interrupted" | "failed";
+    readonly reason?: string;
+    readonly step: number;
+  };
   readonly warnings?: readonly string[];
 }
 

@@ -25,6 +25,7 @@ export async function writePage(path: string, page: string): Promise<void> {
     await Deno.writeTextFile(`${path}.tmp`, page);
     await Deno.rename(`${path}.tmp`, path);
   } catch (cause) {
+    await Deno.remove(`${path}.tmp`).catch(() => {}); // it may not be there
     throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -48,12 +48,13 @@ export function spanOf(points: readonly Point[]): number {
  */
 export function smooth(points: readonly Point[]): readonly Point[] {
   const half = (spanOf(points) - 1) / 2;
-  const sums = [0];
-  for (const { value } of points) sums.push(sums.at(-1)! + value);
   return points.map((point, i) => {
     const first = i - Math.min(half, i);
     const end = Math.min(2 * i - first + 1, points.length);
-    return { ...point, value: (sums[end] - sums[first]) / (end - first) };
+    // Summed anew for each: running sums lose what comes after a value of 1e20.
+    let sum = 0;
+    for (let j = first; j < end; j++) sum += points[j].value;
+    return { ...point, value: sum / (end - first) };
   });
 }
 

@@ -4,15 +4,17 @@ import { lastMean } from "./series.ts";
 
 /** How a run stands. */
 export interface Summary {
-  readonly state: "finished" | "running" | "stopped";
+  readonly state: "finished" | "interrupted" | "failed" | "running" | "stopped";
   /** The last step that was done. */
   readonly step: number;
   /** Steps to do, if that is known. */
   readonly steps?: number;
+  /** Steps without a loss: their updates were left out. */
+  readonly leftOut: number;
   readonly epoch?: number;
   /** Mean over the last steps; NaN if no loss was finite. */
   readonly loss: number;
-  /** Steps that `loss` is the mean of, at most. */
+  /** Steps that `loss` is the mean of. */
   readonly lossSpan: number;
   /** Of the last step that has one; NaN if none has. */
   readonly valLoss: number;
@@ -21,53 +23,77 @@ export interface Summary {
   readonly seconds: number;
 }
 
+/** Steps that figures of now are means of, at most. */
+export const RECENT = 20;
+
 /** A run that has written nothing for so long, in milliseconds, goes on no more. */
 const SILENCE = 10 * 60_000;
 
 /** Sums a run up. */
 export function summarise({ recipe, metrics, details, written, read }: RunRecord): Summary {
   const column = (name: string) => metrics.columns.get(name) ?? [];
-  const step = metrics.steps.at(-1)!;
-  const steps = details.steps;
+  const { steps, ended } = details;
+  const step = ended?.step ?? metrics.steps.at(-1)!;
   const isDone = steps !== undefined && step >= steps;
+  const guess = isDone ? "finished" : read - written < SILENCE ? "running" : "stopped";
+  const losses = column("loss").filter(Number.isFinite);
   const effective = details.batch?.effective ??
     (recipe.batch as Settings | undefined)?.effective as number | undefined;
   const times = column("images_per_s").filter((rate) => rate > 0)
     .map((rate) => (effective ?? NaN) / rate);
-  const lossSpan = Math.min(20, metrics.steps.length);
   const epoch = lastMean(column("epoch"), 1);
   return {
-    state: isDone ? "finished" : read - written < SILENCE ? "running" : "stopped",
+    state: ended?.how ?? guess,
     step,
     steps,
+    leftOut: metrics.steps.length - losses.length,
     epoch: Number.isNaN(epoch) ? undefined : epoch,
-    loss: lastMean(column("loss"), lossSpan),
-    lossSpan,
+    loss: lastMean(losses, RECENT),
+    lossSpan: Math.min(RECENT, losses.length),
     valLoss: lastMean(column("val_loss"), 1),
-    imagesPerSecond: lastMean(column("images_per_s"), lossSpan),
+    imagesPerSecond: lastMean(column("images_per_s"), RECENT),
     seconds: times.reduce((sum, time) => sum + time, 0) / times.length * metrics.steps.length,
   };
 }
 
 /** Where a run stands, in words. */
 export function stateText({ state, step, steps }: Summary): string {
-  if (state === "finished") return `finished after ${numberText(step)} steps`;
-  const ofSteps = steps === undefined ? "" : ` of ${numberText(steps)}`;
-  return `${state === "running" ? "at" : "stopped at"} step ${numberText(step)}${ofSteps}`;
+  if (state === "finished") return `finished after ${countText(step)} steps`;
+  const ofSteps = steps === undefined ? "" : ` of ${countText(steps)}`;
+  const at = {
+    running: "at",
+    interrupted: "interrupted at",
+    failed: "stopped at",
+    stopped: "stopped at",
+  };
+  return `${at[state]} step ${countText(step)}${ofSteps}`;
+}
+
+/** How many steps gave nothing, in words; nothing if all did. */
+export function leftOutText({ leftOut }: Summary): string {
+  if (leftOut === 0) return "";
+  return leftOut === 1 ? "1 step left out" : `${countText(leftOut)} steps left out`;
 }
 
 const grouped = new Intl.NumberFormat("en");
 
-/** Whole numbers by thousands, others with four digits; – for none. */
+/** What was counted, by thousands: `1,234,567`; – for none. */
+export function countText(count: number | undefined): string {
+  return count === undefined || !Number.isFinite(count) ? "–" : grouped.format(count);
+}
+
+/** What was measured, with four digits: `0.4200`, `12,350`, `7.199e19`; – for none. */
 export function numberText(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return "–";
-  if (Number.isInteger(value)) return grouped.format(value);
-  const size = Math.abs(value);
-  return size < 1e-3
-    ? value.toExponential(2)
-    : size < 1e4
-    ? value.toPrecision(4)
-    : grouped.format(Math.round(value));
+  const rounded = Number(value.toPrecision(4));
+  const size = Math.abs(rounded);
+  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return exponentText(rounded);
+  return Number.isInteger(value) || size >= 1e4 ? grouped.format(rounded) : value.toPrecision(4);
+}
+
+/** At most four digits and an exponent: `7.2e19`. */
+export function exponentText(value: number): string {
+  return Number(value.toPrecision(4)).toExponential().replace("+", "");
 }
 
 /** Images a second with three digits; – for none. */

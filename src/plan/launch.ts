@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Device, pipelineOf, sourceOf } from "../device.ts";
+import { type Device, pipelineOf, readBuffers, sourceOf } from "../device.ts";
 import { workgroups } from "../op.ts";
 import type { Group } from "./fuse.ts";
 import { mapKernel } from "./map.ts";
@@ -68,23 +68,21 @@ export function launchesOf(
 
 /** Times every launch in a pass of its own. */
 export async function time(
-  { gpu }: Device,
+  device: Device,
   launches: readonly Launch[],
   step: (pass: GPUComputePassEncoder, launch: Launch) => void,
   begin: (encoder: GPUCommandEncoder) => void,
   finish: (encoder: GPUCommandEncoder) => void,
 ): Promise<Timing[]> {
+  const { gpu } = device;
   const timings: Timing[] = [];
   const batch = 1024; // a query set holds at most 4096 timestamps
   for (let start = 0; start < launches.length; start += batch) {
     const part = launches.slice(start, start + batch);
     const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * part.length });
     const bytes = 16 * part.length;
-    const [usage, copy] = [
-      GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
-      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-    ]
-      .map((usage) => gpu.createBuffer({ size: bytes, usage }));
+    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
+    const buffer = gpu.createBuffer({ size: bytes, usage });
     const encoder = gpu.createCommandEncoder();
     if (start === 0) begin(encoder);
     part.forEach((launch, i) => {
@@ -98,12 +96,13 @@ export async function time(
       step(pass, launch);
       pass.end();
     });
-    encoder.resolveQuerySet(querySet, 0, 2 * part.length, usage, 0);
-    encoder.copyBufferToBuffer(usage, 0, copy, 0, bytes);
+    encoder.resolveQuerySet(querySet, 0, 2 * part.length, buffer, 0);
     if (start + batch >= launches.length) finish(encoder);
     else gpu.queue.submit([encoder.finish()]);
-    await copy.mapAsync(GPUMapMode.READ);
-    const stamps = new BigUint64Array(copy.getMappedRange().slice(0));
+    const [read] = await readBuffers(device, [{ buffer, bytes }]);
+    buffer.destroy();
+    querySet.destroy();
+    const stamps = new BigUint64Array(read);
     part.forEach(({ op, stage, shape }, i) =>
       timings.push({
         op,

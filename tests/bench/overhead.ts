@@ -6,7 +6,7 @@ import { pretrainTask } from "../../pipelines/pretrain.ts";
 import { override } from "../../pipelines/recipe.ts";
 import { findRecipe } from "../../pipelines/recipes/mod.ts";
 import { writeReport } from "../../pipelines/report/report.ts";
-import { openRunFolder } from "../../pipelines/run_folder.ts";
+import { writeRecipe } from "../../pipelines/run_folder.ts";
 import { runInfo, writeRunInfo } from "../../pipelines/run_info.ts";
 import { prepare } from "../../pipelines/train.ts";
 import type { Device } from "../../src/device.ts";
@@ -31,13 +31,13 @@ export async function* overhead(device: Device) {
   const timeOff = () => time(() => Array.fromAsync(bare.run()));
   const timeOn = async () => {
     const folder = await Deno.makeTempDir();
-    await openRunFolder(folder, recipe);
-    await writeRunInfo(folder, about, whole, 1);
+    await writeRecipe(folder, recipe);
+    await writeRunInfo(folder, about, whole);
     const milliseconds = await time(async () => {
       const panels = await preparePanels(device, recipe, whole.params, images.train, folder);
       await fit(task, whole, {
         ...{ folder, recipe, images: images.train.length, draw: panels.draw },
-        onProfile: () => writeRunInfo(folder, about, whole, 1),
+        onProfile: () => writeRunInfo(folder, about, whole),
         report: () => writeReport(folder),
       });
       panels.destroy();

@@ -7,7 +7,7 @@ import { encodeNpy, parseNpy } from "../../data/npy.ts";
 import { options, take } from "./batches.ts";
 import { encodePng } from "./png.ts";
 import { temporaryFolder } from "./temporary_folder.ts";
-import { encodeTiff } from "./tiff.ts";
+import { encodeTiff, type Page } from "./tiff.ts";
 
 const [width, height] = [3, 2];
 
@@ -31,6 +31,77 @@ Deno.test("decodeBytes() takes the bands of a TIFF as they are, the high byte of
         assert.deepEqual(await decodeBytes(bytes, "a.tif"), image);
       }
     }
+  }
+});
+
+/** Pages of one band, and what they are as one image `[H, W, P]`. */
+function pagesOf(count: number, bits: 8 | 16): { pages: Page[]; pixels: Uint8Array<ArrayBuffer> } {
+  const samples = samplesOf(count, bits);
+  const pages = Array.from({ length: count }, (_, page) => ({
+    ...{ width, height, bands: 1, bits, photometric: 1 } as const,
+    samples: samples.filter((_, i) => i % count === page),
+  }));
+  return { pages, pixels: Uint8Array.from(samples, (sample) => sample >> (bits - 8)) };
+}
+
+Deno.test("decodeBytes() takes the pages of a TIFF as channels where there are as many", async () => {
+  for (const count of [2, 3, 4, 5, 40]) {
+    for (const bits of [8, 16] as const) {
+      const { pages, pixels } = pagesOf(count, bits);
+      const bytes = encodeTiff(...pages);
+      const expected = { width, height, channels: count, pixels, pages: count };
+      assert.deepEqual(
+        await decodeBytes(bytes, "a.tif", count),
+        expected,
+        `${count}, ${bits} bits`,
+      );
+      assert.deepEqual(await decodeBytes(bytes, "a.tif"), expected);
+    }
+  }
+});
+
+Deno.test("decodeBytes() takes the first page for one or three channels, as Pillow does", async () => {
+  const { pages } = pagesOf(5, 8);
+  const first = pages[0].samples;
+  const bytes = encodeTiff(...pages);
+  assert.deepEqual([...(await decodeBytes(bytes, "a.tif", 1)).pixels], first);
+  const repeated = first.flatMap((sample) => [sample, sample, sample]);
+  assert.deepEqual([...(await decodeBytes(bytes, "a.tif", 3)).pixels], repeated);
+  const smaller: Page = { ...pages[1], width: 1, height: 1, samples: [0] }; // a thumbnail, say
+  const grey = encodeTiff(pages[0], smaller);
+  assert.deepEqual([...(await decodeBytes(grey, "a.tif", 3)).pixels], repeated);
+  const samples = samplesOf(3, 8);
+  const colours: Page = { width, height, bands: 3, bits: 8, photometric: 2, samples };
+  for (const second of [smaller, colours]) {
+    const image = await decodeBytes(encodeTiff(colours, second), "a.tif");
+    assert.deepEqual([image.channels, [...image.pixels]], [3, samples]);
+  }
+});
+
+Deno.test("decodeBytes() names pages that are not as many as the channels, unlike or cut off", async () => {
+  const { pages } = pagesOf(5, 8);
+  const [a, b, c] = pages;
+  const smaller: Page = { ...c, width: 1, samples: c.samples.slice(0, height) };
+  const deeper: Page = { ...c, bits: 16 };
+  const colours: Page = { ...c, bands: 3, photometric: 2, samples: samplesOf(3, 8) };
+  const unlike = "Cannot use a.tif: its 3 pages differ in size, bands or bits";
+  const cut = "Cannot decode a.tif: it is truncated or damaged";
+  const cases: [Uint8Array<ArrayBuffer>, number | undefined, string][] = [
+    [encodeTiff(...pages), 4, "Cannot use a.tif: it has 5 pages of 1 band, not 4 bands"],
+    [encodeTiff(...pages), 6, "Cannot use a.tif: it has 5 pages of 1 band, not 6 bands"],
+    [encodeTiff(a, b, smaller), 3, unlike],
+    [encodeTiff(a, deeper, c), 3, unlike],
+    [encodeTiff(a, b, colours), 3, unlike],
+    [encodeTiff(...pages).slice(0, -4), 5, cut],
+    [encodeTiff(...pages).slice(0, -100), undefined, cut], // within the last directory
+    [encodeTiff(a).slice(0, -4), 3, cut],
+  ];
+  for (const [bytes, channels, message] of cases) {
+    await assert.rejects(decodeBytes(bytes, "a.tif", channels), (error) => {
+      assert.ok(error instanceof DataError);
+      assert.equal(error.message, message);
+      return true;
+    });
   }
 });
 
@@ -123,23 +194,24 @@ Deno.test("parseNpy() names a file that is bad and says why", () => {
   }
 });
 
-Deno.test("loadBatches() gives images of five bands, TIFF and .npy alike", async () => {
+Deno.test("loadBatches() gives images of five bands, TIFF, its pages and .npy alike", async () => {
   await using folder = await temporaryFolder();
   const samples = samplesOf(5, 8);
   const image = { width, height, channels: 5, pixels: Uint8Array.from(samples) };
   const tiff = encodeTiff({ width, height, bands: 5, bits: 8, photometric: 2, samples });
   await Deno.writeFile(`${folder.path}/a.tiff`, tiff);
   await Deno.writeFile(`${folder.path}/b.npy`, encodeNpy(image));
+  await Deno.writeFile(`${folder.path}/c.tif`, encodeTiff(...pagesOf(5, 8).pages));
   const { train } = await findImages(folder.path);
-  assert.equal(train.length, 2);
+  assert.equal(train.length, 3);
   const five = (value: number) => Array(5).fill(value);
   const [batch] = await take(
     1,
     options(train, {
-      ...{ channels: 5, mean: five(0), std: five(1), batch: 2, workers: 1 },
+      ...{ channels: 5, mean: five(0), std: five(1), batch: 3, workers: 1 },
       crop: { height: 2, width: 3, scale: [1, 1], ratio: [1.5, 1.5], flip: false },
     }),
   );
   const expected = Float32Array.from(samples, (sample) => Math.fround(sample / 255));
-  assert.deepEqual(batch.images, Float32Array.from([...expected, ...expected]));
+  assert.deepEqual(batch.images, Float32Array.from([...expected, ...expected, ...expected]));
 });

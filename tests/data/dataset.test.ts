@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DataError, imageFolder } from "../../data/dataset.ts";
+import { DataError, ignoredFiles, imageFolder } from "../../data/dataset.ts";
 import { temporaryFolder } from "./temporary_folder.ts";
 
 async function populate(root: string, names: string[]): Promise<void> {
@@ -11,10 +11,12 @@ async function populate(root: string, names: string[]): Promise<void> {
 
 Deno.test("imageFolder() lists images below a folder in code-unit order, without classes", async () => {
   await using folder = await temporaryFolder();
-  const images = ["B.JPG", "a.jpeg", "b.webp", "deep/er/c.PNG", "é.jpg"];
-  await populate(folder.path, ["é.jpg", ...images, "notes.txt", "._a.jpg", "x.gif", "jpg"]);
+  const images = ["B.JPG", "a.jpeg", "b.webp", "c.gif", "d.AVIF", "deep/er/c.PNG", "é.jpg"];
+  const others = ["notes.txt", "._a.jpg", "x.bmp", "deep/y.BMP", "jpg"];
+  await populate(folder.path, ["é.jpg", ...images, ...others]);
   const found = await imageFolder(`${folder.path}/`);
   assert.deepEqual(found, { files: images.map((name) => `${folder.path}/${name}`) });
+  assert.deepEqual(await ignoredFiles(folder.path), { ".txt": 1, ".bmp": 2, "": 1 });
 });
 
 Deno.test("imageFolder() takes subfolders as classes when every image lies in one", async () => {
@@ -38,7 +40,7 @@ Deno.test("imageFolder() names a folder that is missing, a file or empty", async
   const cases: [string, RegExp][] = [
     [`${path}/missing`, /Cannot read folder .*missing: no such folder$/],
     [`${path}/notes.txt`, /Cannot read folder .*notes\.txt: it is not a folder$/],
-    [path, /holds no JPEG, PNG, WebP, TIFF or \.npy image$/],
+    [path, /holds no JPEG, PNG, WebP, GIF, AVIF, TIFF or \.npy image$/],
   ];
   for (const [dir, message] of cases) {
     await assert.rejects(imageFolder(dir), (error) => {

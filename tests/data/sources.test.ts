@@ -87,7 +87,7 @@ Deno.test("listImages() reads paths and labels, by TAB or space", async () => {
   assert.deepEqual([...numbered.labels!], [7, 10]);
   assert.equal(numbered.classes, undefined);
   assert.deepEqual(await read("a.jpg\n"), {
-    ...{ kind: "files", length: 1 },
+    ...{ kind: "files", listed: true, length: 1 },
     ...{ files: [`${folder.path}/a.jpg`], root: folder.path },
   });
   await refuses(read("# nothing\n"), /Cannot use .*list\.txt: it lists no image$/);
@@ -95,6 +95,15 @@ Deno.test("listImages() reads paths and labels, by TAB or space", async () => {
     read("a.jpg 1\nmy photo.jpg 2\n"),
     /list\.txt: line 2 is no path and label; put a T/,
   );
+  const comma = "has a comma but no TAB or space: put a TAB between path and label";
+  await refuses(
+    read("# a table\na.jpg,fishes\nb.jpg,tools\n"),
+    new RegExp(`^Cannot read .*list\\.txt: line 2 ${comma}$`),
+  );
+  assert.deepEqual([...(await read("a,b.jpg 1\nc,d.jpg 2\n")).labels!], [1, 2]);
+  assert.equal((await read("a,b.jpg\nc.jpg\n")).length, 2); // one file that may be missing
+  await Deno.writeTextFile(`${folder.path}/a,b.jpg`, "");
+  assert.equal((await read("a,b.jpg\nc,d.jpg\n")).length, 2);
   await refuses(read("\0\x01"), /list\.txt: it is no list of images, tar shard or IDX file$/);
 });
 
@@ -161,6 +170,36 @@ Deno.test("tarMembers() reads what GNU tar writes, in all its formats", async ()
     assert.deepEqual(others, []);
     assert.deepEqual(member, [`./${name}`, "content"]);
   }
+});
+
+Deno.test("tarMembers() gives a hard link the bytes of the file that it leads to", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await Deno.mkdir(`${path}/in`);
+  await Deno.writeTextFile(`${path}/in/a.jpg`, "content");
+  await Deno.link(`${path}/in/a.jpg`, `${path}/in/b.jpg`);
+  const args = ["-c", "-f", `${path}/a.tar`, "-C", `${path}/in`, "a.jpg", "b.jpg"];
+  assert.equal((await new Deno.Command("tar", { args }).output()).code, 0);
+  assert.deepEqual(
+    [...tarMembers(`${path}/a.tar`)].map(({ name, read }) => [
+      name,
+      new TextDecoder().decode(read()),
+    ]),
+    [["a.jpg", "content"], ["b.jpg", "content"]],
+  );
+});
+
+Deno.test("findImages() refuses a folder of images and tar files", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await Deno.mkdir(`${path}/cats`);
+  await Deno.writeTextFile(`${path}/cats/a.jpg`, "any");
+  await Deno.writeFile(`${path}/labels.tar`, encodeTar([{ name: "a.txt", bytes: text("any") }]));
+  await assert.rejects(findImages(path), {
+    name: "DataError",
+    message:
+      `Cannot use folder ${path}: it holds images and tar files (labels.tar): move either away`,
+  });
 });
 
 Deno.test("shardImages() groups members by their name up to the first dot", async () => {
@@ -276,7 +315,7 @@ Deno.test("findImages() names what is missing or empty", async () => {
   await Deno.writeFile(`${path}/empty.txt`, new Uint8Array());
   await refuses(findImages(`${path}/missing`), /Cannot read folder .*missing: no such folder$/);
   await refuses(findImages(`${path}/empty.txt`), /empty\.txt: it lists no image$/);
-  await refuses(findImages(path), /it holds no JPEG, PNG, WebP, TIFF or \.npy image$/);
+  await refuses(findImages(path), /it holds no JPEG, PNG, WebP, GIF, AVIF, TIFF or \.npy image$/);
   await refuses(findImages(`${path}/a-{0..1.tar`), /a range is written like \{000000\.\.000009\}$/);
   await refuses(findImages(`${path}/a-{0..1}.tar`), /Cannot read .*\/a-0\.tar: no such file$/);
 });

@@ -103,6 +103,10 @@ Deno.test("openImages() refuses classes that do not meet, and shares that leave 
       /shards: classes have names in the training images, numbers in the validation ones$/,
     ],
     [{ path: `${path}/train`, valShare: 0.9999999 }, /none of its 4 images is left$/],
+    [
+      { path: `${path}/train`, valShare: 1e-7 },
+      /Recipe field data\.valShare is too small: 1e-7 of 4 images holds none out$/,
+    ],
     [{ path: `${path}/train`, valPath: `${path}/none` }, /Cannot read folder .*none: no such/],
     [{ path: `${path}/train`, cache: `${path}/file` }, /Cannot make folder .*\/file: /],
     [{ path: null }, /data\.path is null$/],

@@ -46,11 +46,14 @@ Deno.test("pretrain refuses a folder that is missing, empty or a file", async ()
   await Promise.all([
     refused("nowhere", "Cannot read folder nowhere: no such folder"),
     refused("file", "Cannot use file: it lists no image"),
-    refused("empty", "Cannot use folder empty: it holds no JPEG, PNG, WebP, TIFF or .npy image"),
+    refused(
+      "empty",
+      "Cannot use folder empty: it holds no JPEG, PNG, WebP, GIF, AVIF, TIFF or .npy image",
+    ),
     fails(
       ["fashion_mnist", "--data", "empty", "--out", never],
       2,
-      "Cannot use folder empty: it holds no JPEG, PNG, WebP, TIFF or .npy image",
+      "Cannot use folder empty: it holds no JPEG, PNG, WebP, GIF, AVIF, TIFF or .npy image",
     ),
     fails(
       ["mcmae_base", "--out", never],
@@ -118,11 +121,11 @@ Deno.test("pretrain skips, counts and names bad files, and uses every good one",
   const outcome = await succeeds([...TINY, "--data", data, "--steps", "3", "--out", out]);
   const [title, ...named] = complaints(outcome);
   assert.equal(title, "Skipped 3 bad files:");
-  assert.deepEqual(named.sort(), [
-    `  ${data}/link.jpg: Cannot read ${data}/link.jpg: no such file`,
-    `  ${data}/text.jpg: Cannot decode ${data}/text.jpg: ` +
+  assert.deepEqual(named, [
+    `  Cannot read ${data}/link.jpg: no such file`,
+    `  Cannot decode ${data}/text.jpg: ` +
     "it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or .npy image",
-    `  ${data}/truncated.jpg: Cannot decode ${data}/truncated.jpg: it is truncated or damaged`,
+    `  Cannot decode ${data}/truncated.jpg: it is truncated or damaged`,
   ]);
   assert.equal((await metricsOf(out)).length, 3);
   assert.ok(await exists(`${out}/reconstruction.png`));
@@ -150,9 +153,9 @@ Deno.test("pretrain --steps 60 goes on with 5 % corrupted photos, names each, an
   const [title, ...named] = complaints(outcome);
   assert.equal(title, "Skipped 7 bad files:");
   const listed = (await Deno.readTextFile(`${out}/bad_files.txt`)).trimEnd().split("\n");
-  for (const list of [named.map((line) => line.trim()), listed]) {
+  for (const list of [named, listed]) {
     assert.equal(list.length, spoilt.length);
-    spoilt.forEach((file) => assert.ok(list.some((line) => line.startsWith(file)), file));
+    spoilt.forEach((file) => assert.ok(list.some((line) => line.includes(file)), file));
   }
   assert.equal((await metricsOf(out)).length, 60);
 
@@ -195,6 +198,11 @@ Deno.test("pretrain refuses an --out that holds a run or is no folder", async ()
     fails([...start, out], 2, holds(out)),
     fails([...start, picture], 2, holds(picture)),
     fails([...start, "plain"], 2, "Cannot write to plain: it is not a folder"),
+    fails(
+      [...start, `${data}/run`],
+      2,
+      `Cannot write to ${data}/run: its pictures would become images of ${data}`,
+    ),
     fails([...start, ""], 2, 'Cannot write to "": it is not a folder'),
     fails([...start, "plain/run"], 1, /^Cannot write to plain\/run: Not a directory/),
   ]);
@@ -326,7 +334,7 @@ Deno.test("pretrain stops at a loss that is not finite and keeps the last good c
   await fails(
     [...TINY, "--data", await drawings(8), ...args],
     1,
-    /^Loss or gradient is not finite at step 3: first in .+ \[[\d,]+\] of stage (encode|decode|loss)$/,
+    /^Loss or gradient is not finite at step 3: first in .+ \[[\d,]+\] of stage (encode|decode|loss); resume with /,
   );
   const metrics = await metricsOf(out);
   assert.deepEqual(metrics.map(({ step }) => step), [1, 2]); // the first has rate 0

@@ -18,7 +18,8 @@ export interface Visit {
 
 /**
  * Opens a page on a phone and on a desk, by day and by night, and checks that it is whole: nothing
- * is said, thrown or asked for, every picture shows, every chart has a curve, nothing sticks out.
+ * is said, thrown or asked for, every picture shows, every chart has a curve, nothing sticks out of
+ * the page or its card.
  *
  * @param charts Titles of its charts, in order.
  * @param pictures How many there are.
@@ -38,6 +39,7 @@ export async function checkPage(path: string, charts: string[], pictures: number
         shown: [...document.images].filter((img) => img.complete && img.naturalWidth > 0).length,
         images: document.images.length,
         overflow: document.documentElement.scrollWidth - innerWidth,
+        outside: (${outside})(),
         isDark: parseInt(getComputedStyle(document.body).backgroundColor.slice(4)) < 128,
         scripts: document.scripts.length,
         headings: document.querySelectorAll("h1").length,
@@ -49,6 +51,7 @@ export async function checkPage(path: string, charts: string[], pictures: number
         shown: pictures,
         images: pictures,
         overflow: 0,
+        outside: [],
         isDark: scheme === "dark",
         scripts: 0,
         headings: 1,
@@ -57,6 +60,24 @@ export async function checkPage(path: string, charts: string[], pictures: number
     }
   }
 }
+
+/** Runs in the page: texts that reach out of their card or over their neighbour. */
+const outside = `() => {
+  const found = [];
+  for (const box of document.querySelectorAll(".card, .chart, .facts > div, header")) {
+    const { left, right } = box.getBoundingClientRect();
+    const texts = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      if (text.data.trim() === "" || text.parentElement.closest(".scroll")) continue;
+      const range = document.createRange();
+      range.selectNodeContents(text);
+      const place = range.getBoundingClientRect();
+      if (place.left < left - 1 || place.right > right + 1) found.push(text.data);
+    }
+  }
+  return found;
+}`;
 
 /** How a page is looked at. */
 export interface View {

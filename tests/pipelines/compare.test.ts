@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { compareCommand, reportCommand } from "../../pipelines/compare_command.ts";
 import { readRun } from "../../pipelines/report/record.ts";
 import { renderComparison } from "../../pipelines/report/comparison.ts";
+import { writePage } from "../../pipelines/report/report.ts";
 import { UsageError } from "../../pipelines/usage.ts";
 import { temporaryFolder } from "../data/temporary_folder.ts";
-import { checkPage } from "./browser.ts";
-import { writeRun } from "./made_up_run.ts";
+import { checkPage, openBrowser } from "./browser.ts";
+import { DIVERGING, writeRun } from "./made_up_run.ts";
 
 /** Two runs, of which the second was stopped and had another seed and width. */
 async function twoRuns(folder: string): Promise<[string, string]> {
@@ -49,8 +50,12 @@ Deno.test("renderComparison() shows the fields in which recipes differ, and the 
   const page = renderComparison([a, b]);
   assert.deepEqual(cells(page, "Recipes"), [["maskRatio", "0.75", "0.6"], ["seed", "0", "3"]]);
   const [first, second] = cells(page, "Final numbers");
-  assert.deepEqual(first.slice(0, 3), ["base", "quickstart", "finished after 288 steps"]);
-  assert.equal(second[2], "at step 120 of 288");
+  assert.deepEqual(first.slice(0, 3), [
+    "base",
+    "quickstart",
+    "finished after 288 steps, 1 step left out",
+  ]);
+  assert.equal(second[2], "at step 120 of 288, 1 step left out");
   assert.ok(Number(first[3]) < Number(second[3]), "the loss");
   assert.ok(renderComparison([a, a]).includes("The recipes are equal."));
 });
@@ -71,7 +76,30 @@ Deno.test("renderComparison() tells runs of the same name by their folders", asy
   await writeRun(folder.path, { steps: 2 });
   const run = await readRun(folder.path);
   const runs = ["x/base", "y/base"].map((folder) => ({ ...run, name: "base", folder }));
-  assert.match(renderComparison(runs), /<title>Comparison of x\/base, y\/base<\/title>/);
+  const page = renderComparison(runs);
+  assert.match(page, /<title>Comparison of x\/base, y\/base<\/title>/);
+  assert.ok(page.includes("<span>x/<wbr>base</span>"), "lines break at slashes");
+  assert.ok(!page.includes("Moving averages"), "two steps are drawn as they are");
+});
+
+Deno.test("compare keeps runs that diverge, and have long names, within their cards", async () => {
+  await using folder = await temporaryFolder();
+  const name = "experiments-of-november/vit-small-patch16-with-more-regularisation";
+  const runs = [`${folder.path}/${name}/base`, `${folder.path}/${name}-2/base`];
+  for (const run of runs) await writeRun(run, DIVERGING);
+  const out = `${folder.path}/page.html`;
+  await printed(() => compareCommand([...runs, "--out", out]));
+  const charts = ["Loss", "Validation loss", "Learning rate", "Gradient norm", "Throughput"];
+  const more = ["Waiting for data", "Quite a long name for a metric", "Score"];
+  await checkPage(out, [...charts, ...more], 3);
+  await using browser = await openBrowser();
+  const page = await browser.open(out, { width: 390, scheme: "light" });
+  const [scrolls, sticksOut] = await page.evaluate<boolean[]>(`(() => {
+    const box = document.querySelector(".scroll");
+    const card = box.closest(".card").getBoundingClientRect();
+    return [box.scrollWidth > box.clientWidth, box.getBoundingClientRect().right > card.right];
+  })()`);
+  assert.deepEqual([scrolls, sticksOut], [true, false]);
 });
 
 Deno.test("report writes a run's page again and prints its path", async () => {
@@ -114,6 +142,21 @@ Deno.test("compare and report refuse what makes no sense, in one sentence", asyn
     compareCommand([`${path}/a`, `${path}/a`, ...nowhere]),
     /^Cannot write .*page\.html: /,
   );
+  const onto = (out: string) => compareCommand([`${path}/a`, `${path}/a`, "--out", out]);
+  await refuses(onto(path), `Cannot write ${path}: it is a folder, and --out takes a file`);
+  const report = `${path}/a/report.html`;
+  await refuses(onto(report), `Cannot write ${report}: it is the report of a run`);
+  assert.deepEqual((await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name), ["a"]);
+});
+
+Deno.test("writePage() leaves nothing behind where it cannot write", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.mkdir(`${folder.path}/page.html`);
+  await assert.rejects(
+    writePage(`${folder.path}/page.html`, ""),
+    /^Error: Cannot write .*page\.html: /,
+  );
+  assert.equal((await Array.fromAsync(Deno.readDir(folder.path))).length, 1);
 });
 
 Deno.test("compare and report explain themselves", async () => {

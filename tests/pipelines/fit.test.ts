@@ -106,7 +106,7 @@ Deno.test("fit() under stop names step, op and stage, and keeps the parameters f
   assert.ok(failure instanceof NonFiniteError, `${failure}`);
   assert.match(
     failure.message,
-    /^Loss or gradient is not finite at step 13: first in mul \[4,8\] of stage encode$/,
+    /^Loss or gradient is not finite at step 13: first in mul \[4,8\] of stage encode; resume with faults\.policy=skip or rewind, or a lower rate$/,
   );
   const { trainer } = failure as unknown as { trainer: Trainer<Params> };
   const kept = await trainer.snapshot();
@@ -117,6 +117,7 @@ Deno.test("fit() under stop names step, op and stage, and keeps the parameters f
     valuesOf(kept.params.inner),
     valuesOf((await before.trainer.snapshot()).params.inner),
   );
+  assert.equal((await readCheckpoint(folder.path, initialWeights(taskWith(isBad))))!.step, 12);
   const steps = (await linesOf(`${folder.path}/metrics.jsonl`)).map(({ step }) => step);
   assert.deepEqual(steps, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
   assert.deepEqual(await linesOf(`${folder.path}/faults.jsonl`), [
@@ -203,6 +204,7 @@ Deno.test("fit() gives up at one fault more than the recipe bears", async () => 
     .then(() => undefined, (error) => error);
   assert.ok(failure instanceof NonFiniteError, `${failure}`);
   assert.equal(failure.step, 9);
+  assert.match(failure.message, / \(faults\.limit = 2 is reached\); resume with /);
   assert.equal((await linesOf(`${folder.path}/faults.jsonl`)).length, 3);
 });
 
@@ -224,6 +226,68 @@ Deno.test("fit() keeps the last checkpoints and the best, and the best model alo
     [15, 2],
     [20, 4],
     [24, 5],
+  ]);
+});
+
+Deno.test("fit() remembers the best checkpoint that came to the disk", async () => {
+  await using folder = await temporaryFolder();
+  let nth = 0;
+  const validate = () => Promise.resolve({ val_loss: [3, 1, 2, 4, NaN][nth++] });
+  using _full = fullDisk((path) => path.includes("step-000010.safetensors"));
+  await train(folder.path, taskWith(() => false), "stop", { validate });
+  const { metadata } = await loadSafetensors(`${folder.path}/best.safetensors`);
+  assert.equal(metadata.step, "15");
+  const names = (await Array.fromAsync(Deno.readDir(`${folder.path}/checkpoints`)))
+    .map(({ name }) => name).sort();
+  assert.deepEqual(names, [15, 20, 24].map((n) => `step-${`${n}`.padStart(6, "0")}.safetensors`));
+});
+
+Deno.test("fit() draws and reports at the end, however the run ends", async () => {
+  for (const [policy, last, how] of [["stop", 12, "failed"], ["skip", 13, "finished"]] as const) {
+    await using folder = await temporaryFolder();
+    const drawn: number[] = [];
+    const reports: unknown[] = [];
+    const options: Partial<FitOptions<Params>> = {
+      draw: (step) => {
+        drawn.push(step);
+        return Promise.resolve({ png: new Uint8Array(8), width: 1, height: 1 });
+      },
+      report: (ended) => Promise.resolve(reports.push(ended)),
+    };
+    const task = taskWith(isBad, { steps: 13 });
+    const error = await train(folder.path, task, policy, options).then(() => undefined, (e) => e);
+    assert.deepEqual(drawn, [last]);
+    assert.deepEqual(reports, [{ how, reason: error?.message, step: last }]);
+    assert.equal((await readCheckpoint(folder.path, initialWeights(task)))!.step, last);
+  }
+});
+
+Deno.test("fit() times as many steps as it is told to, whole ones", async () => {
+  await using folder = await temporaryFolder();
+  let told = 0;
+  const onProfile = () => Promise.resolve(void told++);
+  const { trainer } = await train(folder.path, taskWith(() => false), "stop", {
+    ...{ profile: 12, onProfile },
+  });
+  assert.equal(trainer.profiled.steps, 12);
+  assert.equal(trainer.profiled.timings.length, 12 * trainer.dispatches);
+  assert.equal(told, 1);
+});
+
+Deno.test("readCheckpoint() notices a single changed bit", async () => {
+  await using folder = await temporaryFolder();
+  const task = taskWith(() => false, { steps: 10 });
+  await train(folder.path, task, "stop");
+  const path = `${folder.path}/checkpoints/step-000010.safetensors`;
+  const bytes = await Deno.readFile(path);
+  bytes[bytes.length - 9] ^= 1;
+  await Deno.writeFile(path, bytes);
+  const warnings: string[] = [];
+  const found = await readCheckpoint(folder.path, initialWeights(task), (m) => warnings.push(m));
+  assert.equal(found!.step, 5);
+  assert.deepEqual(warnings, [
+    `Cannot read ${path}: its values are not those that were written; ` +
+    "going back to the checkpoint before",
   ]);
 });
 

@@ -45,6 +45,23 @@ Deno.test("append() loses no line to a full disk", async () => {
   assert.deepEqual((await linesOf(path)).map(({ step }) => step), [1, 2, 3, 4]);
 });
 
+Deno.test("cut() on a full disk keeps what stays, once", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/a.jsonl`;
+  const journal = await openJournal<Line>(path, 0);
+  await journal.append([{ step: 1 }, { step: 2 }]);
+  {
+    using _full = fullDisk((name) => name === path);
+    await assert.rejects(journal.append([{ step: 3, text: "torn" }, { step: 4 }]));
+    await journal.cut(3).catch(() => {});
+  }
+  await journal.append([{ step: 4, text: "again" }]);
+  assert.deepEqual(await linesOf(path), [{ step: 1 }, { step: 2 }, { step: 3, text: "torn" }, {
+    step: 4,
+    text: "again",
+  }]);
+});
+
 Deno.test("openJournal() makes no file before there is a line", async () => {
   await using folder = await temporaryFolder();
   const journal = await openJournal<Line>(`${folder.path}/a.jsonl`, 5);

@@ -13,6 +13,7 @@ export interface Story {
   readonly details?: object;
   /** More columns of the metrics. */
   readonly more?: (step: number) => object;
+  readonly faults?: readonly object[];
   readonly bad?: string;
   /** Side of an image, and how many there are in a panel. */
   readonly side?: number;
@@ -25,6 +26,22 @@ function noise(seed: number): number {
   return x - Math.floor(x);
 }
 
+/** A run whose loss grows beyond all bounds, until it ends at step 61. */
+export const DIVERGING: Story = {
+  steps: 60,
+  more: (step) => ({
+    loss: step > 57 ? null : 0.5 * 10 ** (Math.max(0, step - 20) / 1.9),
+    grad_norm: 10 ** (step / 3),
+    score: 71_986_697_528_168_940_000 * step,
+    quite_a_long_name_for_a_metric: -123_456.789 * step,
+    ...(step % 20 === 0 && { val_loss: step > 40 ? 7.198669e19 : 0.6 }),
+  }),
+  faults: [{ step: 61, stage: "encode", op: "mul", shape: [16, 25, 128], policy: "stop" }],
+  details: {
+    ended: { how: "failed", reason: "Loss or gradient is not finite at step 61", step: 60 },
+  },
+};
+
 /** Writes the folder of a run. */
 export async function writeRun(folder: string, story: Story = {}): Promise<void> {
   const { steps = 288, planned = 288, level = 1 } = story;
@@ -34,7 +51,10 @@ export async function writeRun(folder: string, story: Story = {}): Promise<void>
   await write("recipe.json", JSON.stringify(recipe));
   await write("metrics.jsonl", metrics(steps, planned, level, story.more));
   await write("run.json", JSON.stringify({ ...details(planned), ...story.details }));
-  await write("faults.jsonl", FAULTS);
+  await write(
+    "faults.jsonl",
+    (story.faults ?? FAULTS).map((fault) => `${JSON.stringify(fault)}\n`).join(""),
+  );
   await write("bad_files.txt", story.bad ?? "photos/torn.jpg\tit ends in the middle\n");
   await writePanels(`${folder}/panels`, steps, story.side ?? 80, story.images ?? 6);
 }
@@ -62,7 +82,7 @@ function metrics(steps: number, planned: number, level: number, more?: Story["mo
 const FAULTS = [
   { step: 100, stage: "encode", op: "mul", shape: [16, 25, 128], policy: "skip" },
   { step: 150, policy: "rewind", back_to: 96 },
-].map((fault) => `${JSON.stringify(fault)}\n`).join("");
+];
 
 const STAGES = ["decode data", "mask", "encode", "decode", "loss", "optimizer"];
 

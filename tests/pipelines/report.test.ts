@@ -7,10 +7,10 @@ import { fieldsOf } from "../../pipelines/report/recipe_table.ts";
 import { readRun, type RunRecord } from "../../pipelines/report/record.ts";
 import { writeReport } from "../../pipelines/report/report.ts";
 import { lastMean, smooth, thin } from "../../pipelines/report/series.ts";
-import { summarise } from "../../pipelines/report/summary.ts";
+import { countText, numberText, summarise } from "../../pipelines/report/summary.ts";
 import { temporaryFolder } from "../data/temporary_folder.ts";
 import { checkPage, openBrowser } from "./browser.ts";
-import { writeRun } from "./made_up_run.ts";
+import { DIVERGING, writeRun } from "./made_up_run.ts";
 
 const CHARTS = ["Loss", "Learning rate", "Gradient norm", "Throughput", "Waiting for data"];
 
@@ -23,6 +23,93 @@ Deno.test("writeReport() makes a page that is whole on every screen", async () =
   assert.equal(path, `${folder.path}/report.html`);
   assert.ok((await Deno.stat(path)).size < 500_000);
   await checkPage(path, [...CHARTS, "Accuracy"], 12);
+});
+
+Deno.test("writeReport() keeps a run that diverges within its cards", async () => {
+  await using folder = await temporaryFolder();
+  await writeRun(folder.path, DIVERGING);
+  const path = await writeReport(folder.path);
+  await checkPage(path, [...CHARTS, "Quite a long name for a metric", "Score"], 12);
+  const page = await Deno.readTextFile(path);
+  assert.ok(page.includes("7.199e19"));
+  assert.doesNotMatch(page, />[^<]*(\d{7}|,\d{3},\d{3},\d{3}|\de\+)/);
+  assert.ok(page.includes('aria-label="Loss by step, in loss, log scale"'));
+  await using browser = await openBrowser();
+  const { evaluate } = await browser.open(path, { width: 360, scheme: "light" });
+  const heights = await evaluate<number[]>(
+    `[...document.querySelectorAll("h3")].map((title) => title.getBoundingClientRect().height)`,
+  );
+  assert.ok(Math.max(...heights) < 60, "a title takes two lines at most");
+  const [mark, ...frame] = await evaluate<number[]>(`(() => {
+    const [chart] = document.querySelectorAll(".chart svg");
+    const { left, right } = chart.getBoundingClientRect();
+    const mark = chart.querySelector("[aria-label=rule] line").getBoundingClientRect();
+    return [mark.left, left, right];
+  })()`);
+  assert.ok(frame[0] < mark && mark < frame[1], "the fault after the last step is in the chart");
+});
+
+Deno.test("renderReport() says how a run ended", () => {
+  const metrics = { steps: [3, 4], columns: new Map([["loss", [2, 1]]]) };
+  const stateOf = (ended: RunRecord["details"]["ended"]) => {
+    const page = renderReport(record({ metrics, details: { steps: 12, ended }, folder: "runs/a" }));
+    return textOf(/<p class="state">.*?<\/p>/s.exec(page)![0]).replace(/\s+/g, " ").trim();
+  };
+  const reason = "Loss or gradient is not finite at step 5";
+  assert.equal(
+    stateOf({ how: "failed", reason, step: 4 }),
+    "Stopped at step 4 of 12: Loss or gradient is not finite at step 5",
+  );
+  assert.equal(stateOf({ how: "failed", step: 4 }), "Stopped at step 4 of 12");
+  assert.equal(
+    stateOf({ how: "interrupted", step: 4 }),
+    "Interrupted at step 4 of 12; continue with deno task pretrain --resume --out runs/a",
+  );
+  assert.equal(stateOf({ how: "finished", step: 12 }), "Finished after 12 steps");
+  assert.match(stateOf(undefined), /^At step 4 of 12 when this was written/);
+});
+
+Deno.test("renderReport() counts steps that were left out, and tells means from last values", () => {
+  const page = (loss: number[]) => {
+    const steps = loss.map((_, i) => i + 1);
+    const lr = steps.map((step) => step / 100);
+    return textOf(renderReport(record({
+      metrics: { steps, columns: new Map([["loss", loss], ["lr", lr]]) },
+    })));
+  };
+  const four = page([4, NaN, NaN, 2]);
+  assert.ok(four.includes("2 steps left out"));
+  assert.match(four, /3\s+mean of last 2/);
+  assert.match(four, /0\.04000\s+last/);
+  assert.ok(!four.includes("Line: mean"), "nothing is smoothed");
+  assert.ok(!page([4, 3]).includes("left out"));
+  assert.ok(page(Array(60).fill(1)).includes("Line: mean of 3 steps"));
+});
+
+/** What a page says, without its looks. */
+function textOf(page: string): string {
+  return page.replace(/<style>.*?<\/style>/gs, "").replace(/<[^>]*>/g, "");
+}
+
+Deno.test("numberText() takes four digits, with exponents far from 1; countText() takes all", () => {
+  assert.deepEqual(
+    [71986697528168940000, 99_999, -123456.7, 12_345, 12.3456, 0.42, 3, 0, 0.0015, 1.5e-4, NaN]
+      .map(numberText),
+    [
+      "7.199e19",
+      "1e5",
+      "-1.235e5",
+      "12,350",
+      "12.35",
+      "0.4200",
+      "3",
+      "0",
+      "0.001500",
+      "1.5e-4",
+      "–",
+    ],
+  );
+  assert.deepEqual([1_234_567, undefined].map(countText), ["1,234,567", "–"]);
 });
 
 Deno.test("writeReport() takes names for text, whatever is in them", async () => {
@@ -226,6 +313,11 @@ Deno.test("smooth() keeps a straight line up to where it ends, and a constant ev
   assert.deepEqual(smooth(line).slice(0, 98), line.slice(0, 98));
   const constant = thin([...Array(100).keys()], Array(100).fill(3));
   assert.deepEqual(smooth(constant), constant);
+});
+
+Deno.test("smooth() keeps what comes after a huge value", () => {
+  const values = Array.from({ length: 100 }, (_, i) => i === 50 ? 1e30 : 1);
+  assert.equal(smooth(thin([...values.keys()], values))[80].value, 1);
 });
 
 Deno.test("lastMean() takes the last finite values", () => {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { cp } from "node:fs/promises";
 import { loadSafetensors } from "../../src/safetensors.ts";
 import {
   complaints,
+  drawings,
   exists,
+  fails,
   metricsOf,
   scratch,
   startPretrain,
@@ -15,6 +18,8 @@ const SETTINGS = [
   ...TINY, // on the bundled photos
   ...["checkpoint.every=4", "report.every=40"],
 ];
+
+const delay = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 async function modelOf(folder: string): Promise<string> {
   const bytes = await Deno.readFile(`${folder}/checkpoint.safetensors`);
@@ -45,9 +50,9 @@ async function killAt(
   let isOver = false;
   output.then(() => isOver = true);
   while (!isOver && await lastStep(out) < step) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await delay(5);
   }
-  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  await delay(milliseconds);
   try {
     process.kill(signal);
   } catch {
@@ -110,6 +115,51 @@ Deno.test("pretrain saves at SIGINT and SIGTERM, says how to go on, and can", as
   }
   await succeeds(["--resume", "--out", out]);
   assert.equal(await modelOf(out), await modelOf(whole));
+});
+
+Deno.test("pretrain has its folder for itself, and ends at once at a second Ctrl-C", async () => {
+  const out = `${scratch}/busy`;
+  const slow = ["batch.micro=2", "batch.effective=8192", "--steps", "9", "--out", out];
+  const process = startPretrain([...TINY, ...slow]); // a step takes a minute
+  const output = process.output();
+  while (!await exists(`${out}/run.json`)) await delay(50);
+  await fails(
+    ["--resume", "--out", out],
+    2,
+    `Cannot write to ${out}: another process trains there`,
+  );
+  await delay(2000);
+  process.kill("SIGINT");
+  await delay(1500);
+  const since = performance.now();
+  process.kill("SIGINT");
+  const { signal, code, stderr } = await output;
+  assert.ok(performance.now() - since < 3000);
+  assert.deepEqual({ signal, code }, { signal: "SIGINT", code: 130 });
+  assert.match(new TextDecoder().decode(stderr), /^SIGINT: finishing the step, then saving$/m);
+});
+
+Deno.test("pretrain says when a run goes on with other images, and draws them anew", async () => {
+  const out = `${scratch}/moved`;
+  const args = [...TINY, "report.every=2", "--out", out];
+  await succeeds([...args, "--data", await drawings(8), "--steps", "4"]);
+  const same = `${scratch}/elsewhere`;
+  await cp(await drawings(8), same, { recursive: true });
+  const moved = await succeeds(["--resume", "--out", out, "--data", same, "--steps", "6"]);
+  assert.deepEqual(complaints(moved), []);
+  const panels = async () =>
+    (await Array.fromAsync(Deno.readDir(`${out}/panels`), ({ name }) => name)).sort();
+  assert.deepEqual(await panels(), [
+    ...["masked.png", "original.png"],
+    ...[2, 4, 6].map((step) => `step-00000${step}.png`),
+  ]);
+  const others = await drawings(12);
+  const other = await succeeds(["--resume", "--out", out, "--data", others, "--steps", "8"]);
+  assert.deepEqual(complaints(other), [
+    "These are not the images that the run began with: it goes on with others",
+  ]);
+  assert.deepEqual(await panels(), ["masked.png", "original.png", "step-000008.png"]);
+  assert.deepEqual((await metricsOf(out)).map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
 Deno.test("pretrain goes back to the checkpoint before where the last one is damaged", async () => {
