@@ -29,13 +29,15 @@ export async function preparePanels(
   const images = recipe.report.images;
   const reconstructor = await prepareReconstruction(device, recipe, params, source, images, onBad);
   const write = (name: string, png: Uint8Array) => Deno.writeFile(`${folder}/${name}`, png);
+  let isFirst = true;
   return {
     /** Keeps the step's column, and a picture of all three; returns the picture. */
     async draw(step) {
       const columns = columnsOf(recipe, await reconstructor.run());
       const { original, masked, reconstructed } = columns;
       await Deno.mkdir(`${folder}/${FILES.panels}`, { recursive: true });
-      const named = { original, masked, [stepName(step)]: reconstructed };
+      const named = { ...(isFirst && { original, masked }), [stepName(step)]: reconstructed };
+      isFirst = false;
       for (const [name, column] of Object.entries(named)) {
         await write(`${FILES.panels}/${name}.png`, (await arrange([column], recipe)).png);
       }

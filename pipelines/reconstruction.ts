@@ -193,10 +193,13 @@ export async function arrange(
   const height = count * (H + gap) + gap;
   const canvas = new Uint8Array(width * height * 4);
   columns.forEach((pixels, column) => {
-    for (let i = 0; i < count * H * W; i++) {
-      const [n, y, x] = [Math.floor(i / (H * W)), Math.floor(i / W) % H, i % W];
-      const to = (gap + n * (H + gap) + y) * width + gap + column * (W + gap) + x;
-      canvas.set([pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2], 255], 4 * to);
+    for (let row = 0, from = 0; row < count * H; row++) {
+      const y = gap + row + Math.floor(row / H) * gap;
+      let to = 4 * (y * width + gap + column * (W + gap));
+      for (let x = 0; x < W; x++) {
+        for (let rgb = 0; rgb < 3; rgb++) canvas[to++] = pixels[from++];
+        canvas[to++] = 255;
+      }
     }
   });
   const scale = Math.max(1, Math.floor(224 / W)); // small images are drawn larger

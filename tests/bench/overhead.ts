@@ -11,16 +11,12 @@ import { runInfo, writeRunInfo } from "../../pipelines/run_info.ts";
 import { prepare } from "../../pipelines/train.ts";
 import type { Device } from "../../src/device.ts";
 
-const STEPS = 48; // one report, and one checkpoint where the recipe makes half of one
-const PAIRS = 7;
+const STEPS = 96; // a third of the run: two reports and a checkpoint
+const PAIRS = 5;
 
 /** Times runs in pairs, one bare and one with all that `deno task pretrain` does besides. */
 export async function* overhead(device: Device) {
-  const recipe = override(findRecipe("quickstart"), [
-    `schedule.steps=${STEPS}`,
-    "report.every=48",
-    "checkpoint.every=48",
-  ]);
+  const recipe = override(findRecipe("quickstart"), [`schedule.steps=${STEPS}`]);
   const images = await openImages(recipe.data);
   const task = pretrainTask(recipe, images.train);
   const bare = await prepare(device, { ...task, checks: false });
