@@ -57,6 +57,7 @@ export * from "./src/optim.ts";
 export { factorOf, type Rule, type Rules } from "./src/rules.ts";
 export * from "./src/schedule.ts";
 export * from "./src/checkpoint.ts";
+export { openTorch, RefusedError, type TorchFile, TorchTensor } from "./src/torch_file.ts";
 export { loadSafetensors, type Safetensors, writeSafetensors } from "./src/safetensors.ts";
 
 // Data

@@ -4,6 +4,7 @@ import type { Safetensors } from "../../src/safetensors.ts";
 import { checkAdamWLayerDecay } from "./adamw.ts";
 import { checkBlockUnits } from "./blocks.ts";
 import type { TensorCheck } from "./check.ts";
+import { checkCheckpoint } from "./checkpoint.ts";
 import type { Fixture } from "./fixture.ts";
 import { checkMaeVit } from "./mae.ts";
 import { checkPretrainMcmae } from "./mcmae.ts";
@@ -21,6 +22,7 @@ export interface Case {
 const CASES: Readonly<Record<string, Case>> = {
   adamw_layer_decay: { check: checkAdamWLayerDecay },
   block_units: { check: checkBlockUnits },
+  checkpoint: { check: checkCheckpoint },
   image_preprocess: { check: ({ dir }) => checkImagePreprocess(dir) },
   lr_schedule: { check: ({ file }) => checkLrSchedule(file) },
   mae_vit: { check: checkMaeVit },

@@ -27,12 +27,18 @@ Deno.test("writeReport() makes a page that is whole on every screen", async () =
 
 Deno.test("writeReport() keeps a run that diverges within its cards", async () => {
   await using folder = await temporaryFolder();
-  await writeRun(folder.path, DIVERGING);
-  const path = await writeReport(folder.path);
+  const run = `${folder.path}/diverging`;
+  await writeRun(run, DIVERGING);
+  const path = await writeReport(run);
   await checkPage(path, [...CHARTS, "Quite a long name for a metric", "Score"], 12);
   const page = await Deno.readTextFile(path);
   assert.ok(page.includes("7.199e19"));
-  assert.doesNotMatch(page, />[^<]*(\d{7}|,\d{3},\d{3},\d{3}|\de\+)/);
+  // Without the names of folders, which may hold any digits.
+  const own = folder.path.split("/").slice(1).reduce(
+    (text, name) => text.replaceAll(name, ""),
+    page,
+  );
+  assert.doesNotMatch(own, />[^<]*(\d{7}|,\d{3},\d{3},\d{3}|\de\+)/);
   assert.ok(page.includes('aria-label="Loss by step, in loss, log scale"'));
   await using browser = await openBrowser();
   const { evaluate } = await browser.open(path, { width: 360, scheme: "light" });
