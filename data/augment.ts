@@ -79,10 +79,16 @@ export function fallbackCropBox(
  * pixels), bicubic, then crop the centre.
  *
  * @param image Image `[H, W, C]`.
+ * @param cropPct Share of the resized image's side that the crop takes; 1 leaves no margin.
  * @returns Image `[height, width, C]`.
  */
-export function evaluationCrop(image: Image, width: number, height: number): Image {
-  const size = evaluationSize(image, width, height);
+export function evaluationCrop(
+  image: Image,
+  width: number,
+  height: number,
+  cropPct?: number,
+): Image {
+  const size = evaluationSize(image, width, height, cropPct);
   return centerCrop(resize(image, size.width, size.height, "bicubic"), width, height);
 }
 
@@ -91,10 +97,14 @@ export function evaluationCrop(image: Image, width: number, height: number): Ima
  * the crop and its margin. For a square crop that is torchvision's Resize: the short side is met,
  * the long side truncated.
  */
-export function evaluationSize(image: Size, width: number, height: number): Size {
-  const share = Math.max(width, height) > 224 ? 1 : 224 / 256;
-  const w = Math.trunc(width / share);
-  const h = Math.trunc(height / share);
+export function evaluationSize(
+  image: Size,
+  width: number,
+  height: number,
+  cropPct: number = Math.max(width, height) > 224 ? 1 : 224 / 256,
+): Size {
+  const w = Math.trunc(width / cropPct);
+  const h = Math.trunc(height / cropPct);
   return image.width * h >= image.height * w
     ? { width: Math.trunc(h * image.width / image.height), height: h }
     : { width: w, height: Math.trunc(w * image.height / image.width) };
@@ -139,23 +149,33 @@ export function normalise(
   mean: readonly number[],
   std: readonly number[],
 ): Float32Array<ArrayBuffer> {
-  const { pixels, channels } = image;
-  if (mean.length !== channels || std.length !== channels) {
-    throw new RangeError(
-      `Cannot normalise ${channels} channels: mean has ${mean.length}, std has ${std.length}`,
-    );
-  }
+  return normaliser(mean, std)(image);
+}
+
+/** Makes {@linkcode normalise} for many images: its table costs more than a small image. */
+export function normaliser(
+  mean: readonly number[],
+  std: readonly number[],
+): (image: Image) => Float32Array<ArrayBuffer> {
+  const channels = mean.length;
   // A pixel has 256 values, so a table does all the arithmetic.
   const table = Float32Array.from({ length: 256 * channels }, (_, i) => {
     const c = i % channels;
     const unit = Math.fround(Math.floor(i / channels) / 255);
     return Math.fround(unit - Math.fround(mean[c])) / Math.fround(std[c]);
   });
-  const result = new Float32Array(pixels.length);
-  for (let i = 0; i < pixels.length; i += channels) {
-    for (let c = 0; c < channels; c++) result[i + c] = table[pixels[i + c] * channels + c];
-  }
-  return result;
+  return ({ pixels, channels: found }) => {
+    if (channels !== found || std.length !== found) {
+      throw new RangeError(
+        `Cannot normalise ${found} channels: mean has ${channels}, std has ${std.length}`,
+      );
+    }
+    const result = new Float32Array(pixels.length);
+    for (let i = 0; i < pixels.length; i += channels) {
+      for (let c = 0; c < channels; c++) result[i + c] = table[pixels[i + c] * channels + c];
+    }
+    return result;
+  };
 }
 
 /** Surrounds an image with zeros until it covers `width` × `height`; an odd pixel goes last. */
@@ -176,7 +196,7 @@ function padTo(image: Image, width: number, height: number): Image {
 }
 
 /** Rounds as Python does: halves go to the even neighbour. */
-function roundHalfEven(x: number): number {
+export function roundHalfEven(x: number): number {
   const rounded = Math.round(x);
   return rounded - x === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

@@ -1,44 +1,26 @@
 import { fold, key, permutation } from "../src/random.ts";
-import { DataError } from "./dataset.ts";
-import type { Stamp } from "./files.ts";
-import { placeOf } from "./place.ts";
-import { CrashError, WorkerPool } from "./pool.ts";
+import { augmenter } from "./appearance.ts";
 import type { ImageSource } from "./source.ts"; // types only: the decoder stays in the workers
-import type { Answer, Crop, Job, Setup } from "./worker.ts";
+import { checkNatural, checkViews, type ViewBatch, type ViewOptions, Views } from "./views.ts";
+import type { Crop, Setup } from "./worker.ts";
 
 export type { Crop, ImageSource };
 
 /** What to load; the batches depend on all but `workers`, `prefetch` and the cache's folder. */
-export interface LoadOptions extends Setup {
-  readonly source: ImageSource;
+export interface LoadOptions extends ViewOptions, Setup {
   readonly seed: number;
-  /** Samples a batch, N; may exceed the source's length. */
-  readonly batch: number;
   /** Samples before the first one, over all epochs: `position` of the last batch of a run. */
   readonly start: number;
-  readonly workers: number;
-  /** Batches made ahead of the one asked for; 2 unless given. */
-  readonly prefetch?: number;
-  /** Bad files to bear; any number unless given, as long as one is good. */
-  readonly maxBad?: number;
-  /** Module of the workers, for one that does more than the project's own. */
-  readonly worker?: URL;
+  /** Views in a row of each image (repeated augmentation, arXiv:1901.09335); 1 unless given. */
+  readonly repeats?: number;
 }
 
 /** Training views of N images. */
-export interface ImageBatch {
-  /** Normalised pixels `[N, H, W, C]`. */
-  readonly images: Float32Array<ArrayBuffer>;
+export interface ImageBatch extends ViewBatch {
   /** Samples up to the end of this batch, over all epochs. */
   readonly position: number;
   /** Epoch of the batch's first sample. */
   readonly epoch: number;
-  /** Which image of the source each view shows `[N]`. */
-  readonly indices: Uint32Array<ArrayBuffer>;
-  /** Bad files met so far, with the reason; grows as loading goes on. */
-  readonly skipped: ReadonlyMap<string, string>;
-  /** What went wrong without harm: workers that crashed, a cache on a full disk; grows too. */
-  readonly warnings: ReadonlySet<string>;
 }
 
 /**
@@ -49,6 +31,10 @@ export interface ImageBatch {
  * workers or their order, their crashes, or where a run was resumed. A bad file's place is taken by
  * the next good one in the order of the epoch, with the draws of that place; a file that crashes
  * three workers is bad.
+ *
+ * With `repeats` r an epoch is as long, but shows only the first 1/r of its permutation: place p has
+ * the image of place floor(p / r), in a view whose draws come from that image's key, with p mod r
+ * folded in from the second view on.
  *
  * Leaving a `for await` over it, or its `return()`, ends the workers.
  *
@@ -73,20 +59,11 @@ export interface ImageBatch {
  */
 export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBatch, void, void> {
   checkOptions(options);
-  const { source, seed, batch, start, crop, channels, prefetch = 2, maxBad = Infinity } = options;
-  const { mean, std, cache, workers, worker: module = new URL("./worker.ts", import.meta.url) } =
-    options;
+  const { source, seed, batch, start, repeats = 1, prefetch = 2 } = options;
+  const { crop, mean, std, channels, cache, augment, erase } = options;
   const { length } = source;
   const root = key(seed);
-  const bad = new Map<number, string>();
-  const skipped = new Map<string, string>();
-  const warnings = new Set<string>();
-  const stamps: Stamp[] = []; // of files that were read, so that none is asked for twice
-  const setup: Setup = { crop, mean, std, channels, cache };
-  using pool = new WorkerPool<Job, Answer>({
-    ...{ module, setup, workers },
-    onCrash: (reason) => warnings.add(`A worker crashed and was replaced: ${reason}`),
-  });
+  using views = new Views(options, { crop, mean, std, channels, cache, augment, erase });
 
   let order = new Uint32Array();
   let orderEpoch = -1;
@@ -96,39 +73,22 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
     return order;
   };
 
-  const loadView = async (index: number, key: Job["key"]): Promise<Answer> => {
-    const place = placeOf(source, index);
-    try {
-      const answer = await pool.ask({ place: { stamp: stamps[index], ...place }, key });
-      if ("view" in answer) {
-        if (answer.warning) warnings.add(answer.warning);
-        if (answer.stamp) stamps[index] = answer.stamp;
-      }
-      return answer;
-    } catch (error) {
-      if (!(error instanceof CrashError)) throw error;
-      return { reason: `Cannot decode ${place.name}: it crashes the decoder (${error.message})` };
-    }
-  };
-
   const loadSample = async (position: number) => {
     const epoch = Math.floor(position / length);
-    const place = position % length;
+    const place = Math.floor(position % length / repeats);
+    const repeat = position % length % repeats;
     const order = orderOf(epoch);
-    const sampleKey = fold(root, epoch, order[place]);
-    for (let next = place; next < place + length; next++) {
+    const first = fold(root, epoch, order[place]);
+    const viewKey = repeat === 0 ? first : fold(first, repeat);
+    for (let next = place;; next++) { // ends: where all are bad, loading throws
       const index = order[next % length];
-      if (bad.has(index)) continue;
-      const answer = await loadView(index, sampleKey);
-      if ("view" in answer) return { index, view: answer.view };
-      bad.set(index, answer.reason);
-      skipped.set(placeOf(source, index).name, answer.reason);
-      if (bad.size > maxBad) break;
+      const view = await views.load(index, viewKey);
+      if (view) return { index, view };
     }
-    throw tooManyBad(bad, length, maxBad);
   };
 
   const size = crop.height * crop.width * channels;
+  const { skipped, warnings } = views;
   const loadBatch = async (position: number): Promise<ImageBatch> => {
     const images = new Float32Array(batch * size);
     const indices = new Uint32Array(batch);
@@ -137,8 +97,12 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
       images.set(view, sample * size);
       indices[sample] = index;
     }));
+    const labels = views.labels(indices);
     const epoch = Math.floor(position / length);
-    return { images, position: position + batch, epoch, indices, skipped, warnings };
+    return {
+      ...{ images, position: position + batch, epoch, indices, skipped, warnings },
+      ...(labels && { labels }),
+    };
   };
 
   const ahead: Promise<ImageBatch>[] = [];
@@ -150,32 +114,13 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
   }
 }
 
-function tooManyBad(bad: ReadonlyMap<number, string>, length: number, limit: number): DataError {
-  const first = bad.get(Math.min(...bad.keys()));
-  const allowed = bad.size > limit ? ` (maxBad allows ${limit})` : "";
-  return new DataError(
-    `Cannot load images: ${bad.size} of ${length} are bad${allowed}, first: ${first}`,
-  );
-}
-
 function checkOptions(options: LoadOptions): void {
-  const { source, batch, start, crop, mean, std, channels, workers, prefetch = 2 } = options;
-  const integers = {
-    length: source.length,
-    batch,
-    workers,
-    width: crop.width,
-    height: crop.height,
-  };
-  for (const [name, value] of Object.entries(integers)) {
-    if (!(Number.isInteger(value) && value >= 1)) {
-      throw new RangeError(`Cannot load images: ${name} is ${value}, not a positive integer`);
-    }
-  }
-  for (const [name, value] of Object.entries({ start, prefetch })) {
-    if (!(Number.isSafeInteger(value) && value >= 0)) {
-      throw new RangeError(`Cannot load images: ${name} is ${value}, not a natural number`);
-    }
+  const { start, repeats = 1, crop, mean, augment, erase } = options;
+  checkViews(options, crop, options);
+  if (augment) augmenter(augment, mean); // throws here, not in every worker
+  checkNatural({ start });
+  if (!(Number.isInteger(repeats) && repeats >= 1)) {
+    throw new RangeError(`Cannot load images: repeats is ${repeats}, not a positive integer`);
   }
   for (
     const [name, [min, max]] of Object.entries({ scale: crop.scale, ratio: crop.ratio ?? [1, 1] })
@@ -184,9 +129,8 @@ function checkOptions(options: LoadOptions): void {
       throw new RangeError(`Cannot load images: ${name} is [${min}, ${max}], not a positive range`);
     }
   }
-  if (mean.length !== channels || std.length !== channels) {
-    throw new RangeError(
-      `Cannot load ${channels} channels: mean has ${mean.length}, std has ${std.length}`,
-    );
+  const { probability } = erase ?? { probability: 0 };
+  if (!(probability >= 0 && probability <= 1)) {
+    throw new RangeError(`Cannot erase: probability is ${probability}, not in 0–1`);
   }
 }

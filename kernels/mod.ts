@@ -4,6 +4,7 @@
  *
  * @module
  */
+import crossEntropy from "./cross_entropy.wgsl" with { type: "text" };
 import depthwise from "./depthwise.wgsl" with { type: "text" };
 import depthwiseGrad from "./depthwise_grad.wgsl" with { type: "text" };
 import gather from "./gather.wgsl" with { type: "text" };
@@ -57,6 +58,7 @@ const product = [
 
 /** Every kernel by name. */
 export const kernels = {
+  crossEntropy: kernel(crossEntropy, 2, 2, ["C", "rows"]),
   depthwise: kernel(depthwise, 3, 1, ["H", "W", "C", "k", "flip", "size"]),
   depthwiseGrad: kernel(depthwiseGrad, 2, 1, ["H", "W", "C", "k", "rows", "chunk", "size"]),
   gather: kernel(gather, 2, 1, ["L", "K", "C", "size"]),

@@ -12,6 +12,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   pretrain: async (args) => await (await import("./pretrain_command.ts")).pretrainCommand(args),
   compare: async (args) => await (await import("./compare_command.ts")).compareCommand(args),
   report: async (args) => await (await import("./compare_command.ts")).reportCommand(args),
+  convert: async (args) => await (await import("./convert_command.ts")).convertCommand(args),
   parity: async (args) => await (await import("./parity.ts")).parity(args),
   data: async (args) => await (await import("./verify_command.ts")).dataCommand(args),
   doctor: async () => await (await import("./doctor.ts")).doctor(),

@@ -59,3 +59,63 @@ export function sinusoid(n: number, dim: number): Float32Array<ArrayBuffer> {
   }
   return table;
 }
+
+/** Rows and columns of a grid of tokens. */
+export type Grid = readonly [rows: number, columns: number];
+
+/**
+ * Position embeddings for another grid, as `interpolate_pos_embed` of MAE and MCMAE makes them:
+ * PyTorch's bicubic interpolation (a = −0.75, `align_corners=False`, no antialias).
+ *
+ * @param table `[extra + from rows · from columns, C]`, row-major over the grid.
+ * @param extra Tokens before the grid, such as a class token; they are kept.
+ * @returns Table `[extra + to rows · to columns, C]`.
+ * @throws {RangeError} If the table does not hold as many tokens.
+ */
+export function interpolatePositions(
+  table: Float32Array,
+  from: Grid,
+  to: Grid,
+  extra = 0,
+): Float32Array<ArrayBuffer> {
+  const [[rows, columns], [newRows, newColumns]] = [from, to];
+  const width = table.length / (extra + rows * columns);
+  if (!Number.isInteger(width)) {
+    throw new RangeError(
+      `Cannot interpolate positions: ${table.length} values are no ${extra} + ${rows} × ${columns} tokens`,
+    );
+  }
+  const result = new Float32Array((extra + newRows * newColumns) * width);
+  result.set(table.subarray(0, extra * width));
+  const [down, across] = [cubicTaps(rows, newRows), cubicTaps(columns, newColumns)];
+  for (let row = 0, to = extra * width; row < newRows; row++) {
+    for (let column = 0; column < newColumns; column++) {
+      for (let channel = 0; channel < width; channel++, to++) {
+        let sum = 0;
+        for (const [y, a] of down[row]) {
+          for (const [x, b] of across[column]) {
+            sum += a * b * table[(extra + y * columns + x) * width + channel];
+          }
+        }
+        result[to] = sum;
+      }
+    }
+  }
+  return result;
+}
+
+type Tap = readonly [index: number, weight: number];
+
+/** Which of `size` values make each of `newSize`, and how much of them. */
+function cubicTaps(size: number, newSize: number): Tap[][] {
+  const a = -0.75; // PyTorch's; Pillow has −0.5
+  const near = (t: number) => ((a + 2) * t - (a + 3)) * t * t + 1; // t ≤ 1
+  const far = (t: number) => ((a * t - 5 * a) * t + 8 * a) * t - 4 * a; // 1 < t ≤ 2
+  return Array.from({ length: newSize }, (_, i) => {
+    const place = (i + 0.5) * size / newSize - 0.5;
+    const first = Math.floor(place);
+    const t = place - first;
+    return [far(t + 1), near(t), near(1 - t), far(2 - t)].map((weight, k): Tap => // Beyond the border its value goes on.
+    [Math.min(Math.max(first - 1 + k, 0), size - 1), weight]);
+  });
+}

@@ -5,18 +5,11 @@
  * @module
  */
 
-/** Element type, by PyTorch's name. */
-export type TorchDtype =
-  | "float64"
-  | "float32"
-  | "float16"
-  | "bfloat16"
-  | "int64"
-  | "int32"
-  | "int16"
-  | "int8"
-  | "uint8"
-  | "bool";
+import type { ElementType } from "./elements.ts";
+import { RefusedError } from "./random_access.ts";
+
+/** Element type, by PyTorch's name; its storages know no unsigned ones but bytes. */
+export type TorchDtype = Exclude<ElementType, "uint16" | "uint32" | "uint64">;
 
 const STORAGES: Readonly<Record<string, TorchDtype>> = {
   DoubleStorage: "float64",
@@ -45,11 +38,6 @@ export interface View {
   readonly offset: number;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
-}
-
-/** Raised at a name that a checkpoint has no need of. */
-export class RefusedError extends Error {
-  override name = "RefusedError";
 }
 
 /** `argparse.Namespace`: settings of the run that wrote the file. */
@@ -99,7 +87,13 @@ function globals(makeTensor: (view: View) => unknown): Record<string, unknown> {
     offset: number,
     shape: readonly number[],
     strides: readonly number[],
-  ) => makeTensor({ storage, offset, shape, strides });
+  ) => {
+    const isWhole = [offset, ...shape, ...strides].every((n) => Number.isSafeInteger(n) && n >= 0);
+    if (!isWhole || shape.length !== strides.length || !storage.dtype) {
+      throw new RangeError("a tensor is damaged");
+    }
+    return makeTensor({ storage, offset, shape, strides });
+  };
   const scalar = (dtype: NumpyDtype, bytes: Uint8Array) => numbersOf(dtype, bytes)[0];
   const emptyArray = () => new NumpyArray();
   const path = (...parts: readonly string[]) => parts.join("/").replace(/^\/\//, "/");

@@ -8,6 +8,7 @@ import { checkCheckpoint } from "./checkpoint.ts";
 import type { Fixture } from "./fixture.ts";
 import { checkMaeVit } from "./mae.ts";
 import { checkPretrainMcmae } from "./mcmae.ts";
+import { checkRandAugment } from "./rand_augment.ts";
 import { checkPretrainSteps } from "./steps.ts";
 import { checkLrSchedule, checkPosEmbed } from "./tables.ts";
 
@@ -26,9 +27,10 @@ const CASES: Readonly<Record<string, Case>> = {
   image_preprocess: { check: ({ dir }) => checkImagePreprocess(dir) },
   lr_schedule: { check: ({ file }) => checkLrSchedule(file) },
   mae_vit: { check: checkMaeVit },
-  pos_embed: { check: ({ file }) => checkPosEmbed(file), parts: ["sincos", "sinusoid"] },
+  pos_embed: { check: ({ file }) => checkPosEmbed(file), parts: ["sincos", "sinusoid", "interp"] },
   pretrain_mcmae: { check: checkPretrainMcmae },
   pretrain_steps: { check: checkPretrainSteps },
+  rand_augment: { check: ({ file }) => checkRandAugment(file) },
 };
 
 /** The implementation of a case, by its name or by what the file calls itself. */

@@ -4,11 +4,11 @@
  * Sizes and settings come from the file's own names and metadata, so files with other seeds and
  * sizes are checked too. Relative error is ‖a − b‖₂ / ‖b‖₂ over a tensor.
  */
-import { sincos2d, sinusoid } from "../../src/pos_embed.ts";
+import { interpolatePositions, sincos2d, sinusoid } from "../../src/pos_embed.ts";
 import type { Safetensors } from "../../src/safetensors.ts";
 import { scaledRate, warmupCosine } from "../../src/schedule.ts";
 import { check, relativeError, type TensorCheck, unknown } from "./check.ts";
-import { json, tensorOf } from "./fixture.ts";
+import { floats, json, tensorOf } from "./fixture.ts";
 
 const EXACT = 1e-12; // float64 against float64
 const RATE = 1e-6; // float64 against float32
@@ -46,19 +46,21 @@ export function* checkLrSchedule(file: Safetensors): Generator<TensorCheck> {
 }
 
 /**
- * Compares {@linkcode sincos2d} and {@linkcode sinusoid} with the `sincos2d.*` and `sinusoid.*`
- * tensors of a `pos_embed` file; its other groups yield nothing.
+ * Compares {@linkcode sincos2d}, {@linkcode sinusoid} and {@linkcode interpolatePositions} with the
+ * `sincos2d.*`, `sinusoid.*` and `interp.*` tensors of a `pos_embed` file; its other groups yield
+ * nothing.
  *
  * @param prefix Only tensors whose names begin so.
  * @throws {RangeError} If the file lacks a tensor that the case defines.
  */
 export function* checkPosEmbed(file: Safetensors, prefix = ""): Generator<TensorCheck> {
   for (const [name, { data }] of file.tensors) {
-    if (!name.startsWith(prefix) || !/^sin.*\.out/.test(name)) continue;
+    if (!name.startsWith(prefix) || !/^(sin|interp).*\.out/.test(name)) continue;
     const expected = data as Float32Array;
     const [, whole, dim, grid, cls] = /^(sincos2d\.d(\d+)_g(\d+))_cls([01])\.out$/.exec(name) ?? [];
     const [, base, bigDim, bigGrid, part] =
       /^(sincos2d\.d(\d+)_g(\d+))\.out_(rows|colsum|rowsum)$/.exec(name) ?? [];
+    const [, change] = /^interp\.(\w+)\.out$/.exec(name) ?? [];
     const [, n, width] = /^sinusoid\.n(\d+)_d(\d+)\.out$/.exec(name) ?? [];
     if (whole) {
       const table = sincos2d(Number(dim), Number(grid), Number(grid), cls === "1");
@@ -78,6 +80,11 @@ export function* checkPosEmbed(file: Safetensors, prefix = ""): Generator<Tensor
         const columns = Array.from(rows[0], (_, column) => sum(rows.map((row) => row[column])));
         yield check(name, relativeError(columns, expected), SUM);
       }
+    } else if (change) {
+      const { orig, new: side, extra_tokens } = json<Interpolation>(file, `interp_${change}`);
+      const table = floats(file, `interp.${change}.in`);
+      const moved = interpolatePositions(table, [orig, orig], [side, side], extra_tokens);
+      yield check(name, relativeError(moved, expected), TABLE);
     } else if (n) {
       yield check(name, relativeError(sinusoid(Number(n), Number(width)), expected), TABLE);
     } else {
@@ -99,6 +106,13 @@ interface BatchExample {
   accum: number;
   world: number;
   lr: number;
+}
+
+interface Interpolation {
+  /** Sides of the square grids. */
+  orig: number;
+  new: number;
+  extra_tokens: number;
 }
 
 /** Largest relative error of one rate, where it exceeds {@linkcode RATE_FLOOR}. */

@@ -106,11 +106,77 @@ Deno.test("loadBatches() reads IDX images, grey or repeated", async () => {
   );
 });
 
+Deno.test("loadBatches() gives the labels of the images that it shows, also in a bad one's place", async () => {
+  await using folder = await temporaryFolder();
+  const text = `${folder.path}/text.jpg`;
+  await Deno.writeTextFile(text, "no photo");
+  const files = [photos[0], text, photos[1], photos[2]];
+  const labels = Int32Array.of(7, 3, -1, 5);
+  const source = { kind: "files", files, length: 4, labels } as const;
+  const batches = await take(2, options([], { source }));
+  for (const { indices, labels: found } of batches) {
+    assert.deepEqual(found, Int32Array.from(indices, (index) => labels[index]));
+    assert.ok(!indices.includes(1));
+  }
+  const [unlabelled] = await take(1, options(files));
+  assert.ok(!("labels" in unlabelled));
+});
+
+Deno.test("loadBatches() repeats each image in a row, in other views, whatever the workers", async () => {
+  const files = photos.slice(0, 7);
+  const repeats = 3;
+  const batches = await take(4, options(files, { repeats, workers: 1 }));
+  const order = (epoch: number) => permutation(fold(key(5), epoch), 7);
+  const expected = [0, 1, 2].flatMap((epoch) =>
+    Array.from({ length: 7 }, (_, place) => order(epoch)[Math.floor(place / repeats)])
+  );
+  const indices = batches.flatMap(({ indices }) => [...indices]);
+  assert.deepEqual(indices, expected.slice(0, 16));
+
+  const views = batches.flatMap(({ images }) => {
+    const size = images.length / 4;
+    return [0, 1, 2, 3].map((i) => String(images.subarray(i * size, (i + 1) * size)));
+  });
+  assert.equal(new Set(views).size, 16);
+  // The first of each row is the view of its image without repeats.
+  const plain = await take(2, options(files));
+  const size = plain[0].images.length / 4;
+  assert.equal(views[0], String(plain[0].images.subarray(0, size)));
+  assert.equal(views[3], String(plain[0].images.subarray(size, 2 * size)));
+
+  const resumed = await take(2, options(files, { repeats, workers: 3, start: 8 }));
+  assert.deepEqual(resumed, batches.slice(2));
+});
+
+Deno.test("loadBatches() erases parts of views and changes no other draw", async () => {
+  const files = photos.slice(0, 4);
+  const [plain] = await take(1, options(files));
+  for (const mode of ["const", "pixel", "rand"] as const) {
+    const erase = { probability: 1, mode };
+    const [erased] = await take(1, options(files, { erase }));
+    const size = plain.images.length / 4;
+    for (let sample = 0; sample < 4; sample++) {
+      let changed = 0;
+      for (let i = sample * size; i < (sample + 1) * size; i++) {
+        if (erased.images[i] === plain.images[i]) continue;
+        changed++;
+        if (mode === "const") assert.equal(erased.images[i], 0);
+      }
+      const share = changed / size;
+      assert.ok(share > 0.01 && share < 0.4, `${mode} erased ${share} of sample ${sample}`);
+    }
+  }
+  const never = { probability: 0, mode: "const" } as const;
+  assert.deepEqual((await take(1, options(files, { erase: never })))[0], plain);
+});
+
 Deno.test("loadBatches() refuses options out of range", async () => {
   const changes: Partial<LoadOptions>[] = [
     { batch: 0 },
     { workers: 1.5 },
     { start: -1 },
+    { repeats: 0 },
+    { erase: { probability: 2, mode: "pixel" } },
     { mean: [0] },
     { source: { kind: "files", files: [], length: 0 } },
     { crop: { height: 8, width: 8, scale: [1, 0.2], flip: false } },
