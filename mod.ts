@@ -26,6 +26,8 @@ export * as random from "./src/random.ts";
 
 // Ops and gradients
 export * from "./src/ops/attention.ts";
+export * from "./src/ops/batch_norm.ts";
+export { crossEntropy } from "./src/ops/cross_entropy.ts";
 export * from "./src/ops/depthwise.ts";
 export * from "./src/ops/drop_path.ts";
 export * from "./src/ops/gather.ts";
@@ -45,7 +47,11 @@ export * from "./src/plan/read.ts";
 
 // Models and their parameters
 export { type Autoencoder, autoencoder } from "./src/models/autoencoder.ts";
+export * from "./src/models/classifier.ts";
 export * from "./src/models/decoder.ts";
+export * from "./src/models/encoder.ts";
+export * from "./src/models/infer.ts";
+export * from "./src/models/linear_probe.ts";
 export * from "./src/models/mae.ts";
 export * from "./src/models/mcmae.ts";
 export * from "./src/models/patches.ts";
@@ -54,23 +60,59 @@ export * from "./src/init.ts";
 
 // Optimizers, schedules, files
 export * from "./src/optim.ts";
+export * from "./src/lars.ts";
 export { factorOf, type Rule, type Rules } from "./src/rules.ts";
 export * from "./src/schedule.ts";
 export * from "./src/checkpoint.ts";
+export * from "./src/match_weights.ts";
+export { type Grid, interpolatePositions } from "./src/pos_embed.ts";
+export {
+  inspectPretrained,
+  loadClassifier,
+  loadPretrained,
+  type Pretrained,
+  type PretrainedOptions,
+} from "./src/pretrained.ts";
+export { openWeights, type Weight, type WeightFile } from "./src/weights.ts";
 export { openTorch, RefusedError, type TorchFile, TorchTensor } from "./src/torch_file.ts";
 export { loadSafetensors, type Safetensors, writeSafetensors } from "./src/safetensors.ts";
 
 // Data
 export { DataError, type Dataset, type ImageFolder, imageFolder } from "./data/dataset.ts";
+export type { Augment } from "./data/appearance.ts";
+export { colorJitter } from "./data/color_jitter.ts";
 export { decodeImage } from "./data/decode.ts";
+export {
+  type EvaluationCrop,
+  type EvaluationOptions,
+  loadInOrder,
+} from "./data/evaluation_loader.ts";
 export { findImages, type Found } from "./data/find.ts";
 export { idxImages, idxLabels } from "./data/idx.ts";
 export { type ImageBatch, type ImageSource, loadBatches, type LoadOptions } from "./data/loader.ts";
 export { type Mask, maskFromNoise, randomMask } from "./data/mask.ts";
+export {
+  type BatchShape,
+  drawMixes,
+  type Mix,
+  mixImages,
+  mixTargets,
+  type Mixup,
+  softTargets,
+} from "./data/mixup.ts";
 export { sampleName } from "./data/place.ts";
+export {
+  fillOf,
+  parseRandAugment,
+  randAugment,
+  type RandAugmentPolicy,
+  type RandAugmentSettings,
+} from "./data/rand_augment.ts";
+export { type Erasing, randomErasing } from "./data/random_erasing.ts";
 export { type Image, resize } from "./data/resize.ts";
 export { openSource } from "./data/source.ts";
 export { holdOut } from "./data/split.ts";
+export { type ViewBatch, type ViewOptions } from "./data/views.ts";
 export {
   evaluationCrop,
   IMAGENET_MEAN,

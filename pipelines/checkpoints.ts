@@ -13,7 +13,7 @@ import {
   type Safetensors,
   writeSafetensors,
 } from "../src/safetensors.ts";
-import type { Recipe } from "./recipe.ts";
+import type { RunSettings } from "./recipe.ts";
 import { exists, FILES } from "./run_folder.ts";
 import type { Place, Weights } from "./train.ts";
 
@@ -22,6 +22,9 @@ export interface Best {
   readonly step: number;
   readonly loss: number;
 }
+
+/** What files of the model say of it: `model`, `mean`, `std`, `classes`, each as JSON. */
+export type ModelMetadata = Readonly<Record<string, string>>;
 
 /** Where a run stands, with all that it needs to go on. */
 export interface Checkpoint<P extends Params = Params> extends Place {
@@ -40,8 +43,9 @@ export interface Checkpoint<P extends Params = Params> extends Place {
  */
 export async function writeCheckpoint(
   folder: string,
-  recipe: Pick<Recipe, "seed" | "checkpoint">,
+  recipe: Pick<RunSettings, "seed" | "checkpoint">,
   checkpoint: Checkpoint,
+  model: ModelMetadata = {},
 ): Promise<void> {
   const { step, position, weights: { params, state, ema }, best, data } = checkpoint;
   await Deno.mkdir(`${folder}/${FILES.states}`, { recursive: true });
@@ -51,13 +55,13 @@ export async function writeCheckpoint(
     ...(ema ? toSafetensors(ema, "ema.") : []),
   ];
   await writeSafetensors(pathOf(folder, step), tensors, {
-    ...modelMetadata(step),
+    ...modelMetadata(step, model),
     ...{ position: String(position), seed: String(recipe.seed), recipe: JSON.stringify(recipe) },
     ...(best && { best: JSON.stringify(best) }),
     ...(data && { data }),
     sha256: digestOf(tensors),
   });
-  await writeModels(folder, checkpoint);
+  await writeModels(folder, checkpoint, model);
   const steps = await stepsIn(folder);
   for (const old of steps.slice(0, -recipe.checkpoint.keep)) {
     if (old !== best?.step) await Deno.remove(pathOf(folder, old));
@@ -68,8 +72,9 @@ export async function writeCheckpoint(
 export async function writeModels(
   folder: string,
   { step, weights: { params, ema }, best }: Checkpoint,
+  about: ModelMetadata = {},
 ): Promise<void> {
-  const metadata = modelMetadata(step);
+  const metadata = modelMetadata(step, about);
   const model = toSafetensors(params);
   await writeSafetensors(`${folder}/${FILES.checkpoint}`, model, metadata);
   if (ema) {
@@ -81,8 +86,8 @@ export async function writeModels(
 }
 
 /** Metadata without a clock, so that equal runs write equal bytes. */
-function modelMetadata(step: number): Record<string, string> {
-  return { format: "pt", step: String(step) };
+function modelMetadata(step: number, model: ModelMetadata): Record<string, string> {
+  return { format: "pt", ...model, step: String(step) };
 }
 
 /**

@@ -6,11 +6,17 @@
  */
 import { DeviceError, MemoryError } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
-import { type Best, type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoints.ts";
+import {
+  type Best,
+  type Checkpoint,
+  type ModelMetadata,
+  readCheckpoint,
+  writeCheckpoint,
+} from "./checkpoints.ts";
 import { NonFiniteError } from "./finite.ts";
 import { openJournal } from "./journal.ts";
 import type { Progress } from "./progress.ts";
-import type { Recipe } from "./recipe.ts";
+import type { RunSettings } from "./recipe.ts";
 import { FILES, writeWhole } from "./run_folder.ts";
 import type { Ended } from "./run_info.ts";
 import { type EventLog, openEvents } from "./tensorboard.ts";
@@ -38,7 +44,7 @@ interface FaultLine {
   readonly stage: string;
   readonly op?: string;
   readonly shape?: readonly number[];
-  readonly policy: Recipe["faults"]["policy"];
+  readonly policy: RunSettings["faults"]["policy"];
   /** Step from which the run went on. */
   readonly back_to?: number;
 }
@@ -53,7 +59,7 @@ export interface Panel {
 /** How a run is kept and watched. */
 export interface FitOptions<P extends Params> {
   readonly folder: string;
-  readonly recipe: Pick<Recipe, "seed" | "checkpoint" | "faults" | "report">;
+  readonly recipe: Pick<RunSettings, "seed" | "checkpoint" | "faults" | "report">;
   /** Images an epoch. */
   readonly images: number;
   /** Where to go on; from the task's own weights if left out. */
@@ -66,9 +72,11 @@ export interface FitOptions<P extends Params> {
   readonly onProfile?: () => Promise<void>;
   /** Tells the data of this run from others'; kept in its checkpoints. */
   readonly data?: string;
+  /** What files of the model say of it. */
+  readonly model?: ModelMetadata;
   /** Bad files met so far, with the reason. */
   readonly badFiles?: ReadonlyMap<string, string>;
-  /** Figures at a checkpoint; `val_loss`, if among them, decides which is the best. */
+  /** Figures at a checkpoint; `val_top1` or else `val_loss`, if there, decides which is the best. */
   readonly validate?: () => Promise<Readonly<Record<string, number>>>;
   /** Draws the panels of a step and keeps them in the folder. */
   readonly draw?: (step: number) => Promise<Panel>;
@@ -147,8 +155,8 @@ export async function fit<P extends Params, Batch extends Params>(
     const bestNow = isScheduled ? better(best, metrics.lines, step, every) : best;
     await metrics.sync();
     const weights = await trainer.snapshot();
-    const { data } = options;
-    await writeCheckpoint(folder, recipe, { step, position, weights, best: bestNow, data });
+    const { data, model } = options;
+    await writeCheckpoint(folder, recipe, { step, position, weights, best: bestNow, data }, model);
     saved = step;
     best = bestNow;
   };
@@ -290,7 +298,7 @@ function scalarsOf(values: Partial<MetricsLine>): Record<string, number> {
   );
 }
 
-/** The better of a checkpoint and the best before: by `val_loss`, else by the mean loss up to it. */
+/** The better of a checkpoint and the best before: by validation, else by the mean loss up to it. */
 function better(
   best: Best | undefined,
   lines: readonly MetricsLine[],
@@ -299,7 +307,9 @@ function better(
 ): Best | undefined {
   const recent = lines.filter((line) => line.step > step - window && line.step <= step);
   const losses = recent.map(({ loss }) => loss).filter((loss) => loss !== null);
-  const loss = recent.at(-1)?.val_loss ??
+  const last = recent.at(-1);
+  const error = last?.val_top1 === undefined ? undefined : 1 - last.val_top1!;
+  const loss = error ?? last?.val_loss ??
     losses.reduce((sum, x) => sum + x, 0) / losses.length; // NaN if there is none
   return Number.isFinite(loss) && !(best && loss >= best.loss) ? { step, loss } : best;
 }

@@ -10,6 +10,7 @@ import { UsageError } from "./usage.ts";
 /** Each command is loaded when it is asked for. */
 const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   pretrain: async (args) => await (await import("./pretrain_command.ts")).pretrainCommand(args),
+  finetune: async (args) => await (await import("./finetune_command.ts")).finetuneCommand(args),
   compare: async (args) => await (await import("./compare_command.ts")).compareCommand(args),
   report: async (args) => await (await import("./compare_command.ts")).reportCommand(args),
   convert: async (args) => await (await import("./convert_command.ts")).convertCommand(args),

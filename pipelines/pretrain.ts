@@ -19,7 +19,7 @@ import { factorOf, matches, type Rules } from "../src/rules.ts";
 import { scaledRate, warmupCosine } from "../src/schedule.ts";
 import { type Tensor, tensor } from "../src/tensor.ts";
 import { entries } from "../src/tree.ts";
-import { nearest, type Recipe, UsageError } from "./recipe.ts";
+import { nearest, type Recipe, type RunSettings, UsageError } from "./recipe.ts";
 import { pipe, type Stage, stage } from "./stage.ts";
 import type { Task } from "./train.ts";
 
@@ -132,12 +132,15 @@ export function initialParams(recipe: Recipe): Params {
 }
 
 /** Rate at an effective batch: the base rate scaled. */
-export function peakRate({ optimizer, batch }: Recipe): number {
+export function peakRate({ optimizer, batch }: Pick<RunSettings, "optimizer" | "batch">): number {
   return scaledRate(optimizer.blr, batch.effective);
 }
 
 /** Updates of a whole run. */
-export function totalSteps({ schedule, batch }: Recipe, images: number): number {
+export function totalSteps(
+  { schedule, batch }: Pick<RunSettings, "schedule" | "batch">,
+  images: number,
+): number {
   return schedule.steps ?? Math.ceil(schedule.epochs * images / batch.effective);
 }
 
@@ -156,14 +159,7 @@ export function pretrainTask(
     source,
     onBatch,
   );
-  const { schedule, batch, optimizer: { rates, emaDecay, clipNorm } } = recipe;
-  const cosine = {
-    lr: peakRate(recipe),
-    minLr: recipe.optimizer.minLr,
-    warmupEpochs: schedule.warmupEpochs,
-    // A run that goes on past its epochs ends its cosine where it ends.
-    epochs: Math.max(schedule.epochs, (schedule.steps ?? 0) * batch.effective / source.length),
-  };
+  const { optimizer: { rates } } = recipe;
   const params = initialParams(recipe);
   const isTable = (path: string) => FROZEN.includes(path.split(".")[0]);
   const frozen = (path: string) => isTable(path) || factorOf(rates, path) === 0;
@@ -174,16 +170,32 @@ export function pretrainTask(
     batches: pipe(decodeData, mask),
     loss: pipe(encode, decode, loss),
     optimizer,
+    ...pace(recipe, source.length),
+  };
+}
+
+/** How a run goes: its batches, its rate at each step, and its end. */
+export function pace(recipe: RunSettings, images: number) {
+  const { schedule, batch, optimizer: { minLr, emaDecay, clipNorm } } = recipe;
+  const cosine = {
+    lr: peakRate(recipe),
+    minLr,
+    warmupEpochs: schedule.warmupEpochs,
+    // A run that goes on past its epochs ends its cosine where it ends.
+    epochs: Math.max(schedule.epochs, (schedule.steps ?? 0) * batch.effective / images),
+  };
+  return {
     clipNorm,
     emaDecay,
     microBatch: batch.micro,
     accumulate: batch.effective / batch.micro,
-    rate: (step) => warmupCosine(cosine, step * batch.effective / source.length),
-    steps: totalSteps(recipe, source.length),
+    rate: (step: number) => warmupCosine(cosine, step * batch.effective / images),
+    steps: totalSteps(recipe, images),
   };
 }
 
-function checkRates(
+/** @throws {UsageError} If a pattern matches no parameter, or all are frozen. */
+export function checkRates(
   rates: Rules,
   paths: readonly string[],
   frozen: (path: string) => boolean,

@@ -12,13 +12,17 @@ export { nearest, UsageError } from "./usage.ts";
 export { validate } from "./validate.ts";
 
 /** Settings of one pretraining run. */
-export interface Recipe {
-  readonly name: string;
-  /** Where the settings come from. */
-  readonly source: string;
+export interface Recipe extends RunSettings {
   readonly model: McmaeSettings | MaeSettings;
   /** Share of the tokens that are removed. */
   readonly maskRatio: number;
+}
+
+/** What every training run has: data, batches, optimizer, and how it is kept. */
+export interface RunSettings {
+  readonly name: string;
+  /** Where the settings come from. */
+  readonly source: string;
   readonly data: DataSettings;
   readonly batch: {
     /** Images that the device holds at once. */
@@ -107,6 +111,9 @@ export interface DataSettings {
 const CHOICES = {
   "model.masking": ["block", "token"],
   "model.evaluation": ["visible", "dense"],
+  "model.pooling": ["mean", "token"],
+  "mix.mode": ["batch", "pair", "elem"],
+  "augment.eraseMode": ["pixel", "rand", "const"],
   "faults.policy": ["stop", "skip", "rewind"],
 } as const;
 
@@ -117,13 +124,14 @@ const NULLABLE: Record<string, "number" | "string"> = {
   "data.path": "string",
   "data.valPath": "string",
   "data.cache": "string",
+  "augment.randAugment": "string",
   "optimizer.clipNorm": "number",
   "optimizer.emaDecay": "number",
   "schedule.steps": "number",
 };
 
 /** Fields that name a recipe; another value would be another recipe. */
-const FIXED = ["name", "source", "model.kind"];
+const FIXED = ["name", "source", "model.kind", "pretrained"];
 
 /** Lists that have one number for each channel; all others keep their length. */
 const PER_CHANNEL = ["data.mean", "data.std"];
@@ -142,14 +150,14 @@ type Field = string | number | boolean | null | readonly number[] | Rules;
  * @throws {UsageError} If a field does not exist (names the nearest) or a value's type differs
  * from the default's (names both).
  */
-export function override(recipe: Recipe, assignments: readonly string[]): Recipe {
+export function override<R extends RunSettings>(recipe: R, assignments: readonly string[]): R {
   const names = assignments.map((assignment) => assignment.split("=")[0]);
-  const changed = assignments.reduce(assign, recipe);
+  const changed = assignments.reduce<R>(assign, recipe);
   if (!names.includes("batch.micro") || names.includes("batch.effective")) return changed;
   return { ...changed, batch: { micro: changed.batch.micro, effective: changed.batch.micro } };
 }
 
-function assign(recipe: Recipe, assignment: string): Recipe {
+function assign<R extends RunSettings>(recipe: R, assignment: string): R {
   const at = assignment.indexOf("=");
   if (at < 1) throw new UsageError(`Expected field.path=value, got ${assignment}`);
   const path = assignment.slice(0, at);
@@ -159,7 +167,7 @@ function assign(recipe: Recipe, assignment: string): Recipe {
     throw new UsageError(`Recipe field ${path} is fixed: choose another recipe instead`);
   }
   const value = parseField(path, assignment.slice(at + 1), fields.get(path)!);
-  return replace(recipe, path.split("."), value) as Recipe;
+  return replace(recipe, path.split("."), value) as R;
 }
 
 /** Fields that a run may change when it goes on: none of them changes what its steps so far were. */
@@ -171,7 +179,7 @@ const FREE =
  *
  * @throws {UsageError} If a field differs that decides the model, the samples or the masks.
  */
-export function checkContinues(from: Recipe, to: Recipe): void {
+export function checkContinues(from: RunSettings, to: RunSettings): void {
   const before = new Map(fieldsOf(from));
   for (const [path, value] of fieldsOf(to)) {
     if (FREE.test(path) || String(value) === String(before.get(path))) continue;

@@ -4,8 +4,7 @@
  * @module
  */
 import { CheckpointError } from "../src/checkpoint.ts";
-import type { Recipe } from "./recipe.ts";
-import { findRecipe } from "./recipes/mod.ts";
+import type { RunSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
 /** Names of a run's files. */
@@ -103,7 +102,7 @@ export async function takeRunFolder(folder: string): Promise<Disposable> {
  *
  * @throws {Error} If that cannot be written; the message names the folder.
  */
-export async function writeRecipe(folder: string, recipe: Recipe): Promise<void> {
+export async function writeRecipe(folder: string, recipe: RunSettings): Promise<void> {
   const text = `${JSON.stringify(recipe, null, 2)}\n`;
   await naming(folder, () => writeWhole(`${folder}/${FILES.recipe}`, text));
 }
@@ -119,13 +118,17 @@ async function naming<Result>(folder: string, act: () => Promise<Result>): Promi
 /**
  * The recipe that a run was started with.
  *
+ * @param find Finds the recipe of a name, which has all the fields that this one must have.
  * @throws {CheckpointError} If the file is damaged, or no recipe of this version.
  */
-export async function readRecipe(folder: string): Promise<Recipe> {
+export async function readRecipe<R extends RunSettings>(
+  folder: string,
+  find: (name: string) => R,
+): Promise<R> {
   const path = `${folder}/${FILES.recipe}`;
   try {
     const recipe = JSON.parse(await Deno.readTextFile(path));
-    const lacking = missingField(findRecipe(recipe.name), recipe);
+    const lacking = missingField(find(recipe.name), recipe);
     if (lacking) throw new RangeError(`it has no ${lacking}`);
     return recipe;
   } catch (cause) {

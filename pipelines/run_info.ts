@@ -8,33 +8,34 @@ import type { Params } from "../src/optim.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
 import { leaves } from "../src/tree.ts";
 import type { ImageSplits } from "./images.ts";
-import { type MaskedBatch, peakRate } from "./pretrain.ts";
+import { peakRate } from "./pretrain.ts";
 import { profileOf } from "./profile.ts";
-import type { Recipe } from "./recipe.ts";
+import type { RunSettings } from "./recipe.ts";
 import { FILES, writeWhole } from "./run_folder.ts";
 import type { Trainer } from "./train.ts";
 import { split, type Task } from "./train_step.ts";
 
 /** Numbers of parameters that a task trains, and does not. */
 export function countParameters<Batch extends Params>(
-  { params, frozen }: Pick<Task<Params, Batch>, "params" | "frozen">,
+  { params, ...roles }: Pick<Task<Params, Batch>, "params" | "frozen" | "running">,
 ): { trained: number; frozen: number } {
-  const parts = split(params, frozen);
+  const parts = split(params, roles);
   const size = (tree: Params) =>
     leaves<Tensor>(tree).reduce((n, { shape }) => n + sizeOf(shape), 0);
   return { trained: size(parts.trainable), frozen: size(parts.frozen) };
 }
 
 /** What is known before the first step. */
-export function runInfo(
+export function runInfo<Batch extends Params>(
+  command: string,
   device: Device,
-  recipe: Recipe,
+  recipe: RunSettings,
   { train, val }: ImageSplits,
-  task: Task<Params, MaskedBatch>,
+  task: Task<Params, Batch>,
   { peakBytes, memory, stages, dispatches }: Trainer<Params>,
 ) {
   return {
-    command: "pretrain",
+    command,
     adapter: device.name,
     deno: Deno.version.deno,
     started: new Date().toISOString(),

@@ -144,7 +144,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
   const { accumulate, optimizer, microBatch } = task;
   const weights = initialWeights(task);
   const params = place(weights.params);
-  const { trainable, frozen } = split(params, task.frozen);
+  const { trainable, frozen, running } = split(params, task);
   const state = place(weights.state);
   const ema = place(weights.ema ?? {});
   const stageOfGradient = new Map<string, string>();
@@ -152,26 +152,25 @@ async function prepareWith<P extends Params, Batch extends Params>(
     device,
     gradientWith(task, stageOfGradient),
     {
-      trainable,
-      frozen,
+      ...{ trainable, frozen, running },
       batch: example,
-      sofar: accumulate === 1 ? {} : place(zeroTotal(task, { trainable, frozen, batch: example })),
+      sofar: accumulate === 1
+        ? {}
+        : place(zeroTotal(task, { trainable, frozen, running, batch: example })),
       first: scalar(1),
     },
     { donate: ["sofar"] },
   );
   const { sofar: total } = gradient.results;
   const argumentsFor = (batch: Batch, index: number): GradientArgs<Batch> => ({
-    trainable,
-    frozen,
-    batch,
+    ...{ trainable, frozen, running, batch },
     sofar: accumulate === 1 ? {} : total,
     first: scalar(index === 0 ? 1 : 0),
   });
 
   const healthy = place(scalar(1));
   const initial: UpdateArgs = {
-    ...{ trainable, state, ema, healthy, total },
+    ...{ trainable, running, state, ema, healthy, total },
     hyper: optimizer.hyper(1, 0),
   };
   const forward = Object.keys(total.finite);
@@ -182,7 +181,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
     device,
     updateWith(task, stageOfGradient, stages),
     initial,
-    { donate: ["trainable", "state", "ema", "healthy"] },
+    { donate: ["trainable", "running", "state", "ema", "healthy"] },
   );
   const profiled = { steps: 0, timings: [] as Timing[] };
   const batchBytes = leaves<Tensor>(example).reduce((n, x) => n + bytesOf(x), 0);

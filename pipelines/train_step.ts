@@ -23,15 +23,30 @@ export type Weights<P extends Params = Params> = {
   readonly ema?: Params;
 };
 
+/** A loss, with what its batch tells of running statistics: values by the paths of these. */
+export interface Measured {
+  readonly loss: Tensor;
+  readonly statistics: Readonly<Record<string, Tensor>>;
+}
+
 /** What a task gives to the loop. */
 export interface Task<P extends Params, Batch extends Params> {
   /** Initial values. */
   readonly params: P;
   /** Which parameters no optimizer touches, by path; none if left out. */
   readonly frozen?: (path: string) => boolean;
+  /**
+   * Parameters that are running statistics, as a BatchNorm's: `loss` measures them, and a step mixes
+   * in the mean over its micro-batches.
+   */
+  readonly running?: {
+    readonly paths: (path: string) => boolean;
+    /** Share of the new value. */
+    readonly momentum: number;
+  };
   /** Share that the moving average keeps each step; no average if left out. */
   readonly emaDecay?: number | null;
-  readonly loss: Stage<{ readonly params: P; readonly batch: Batch }, Tensor>;
+  readonly loss: Stage<{ readonly params: P; readonly batch: Batch }, Tensor | Measured>;
   readonly optimizer: Optimizer;
   readonly clipNorm: number | null;
   /** Micro-batches from a sample position on, without end. */
@@ -52,6 +67,8 @@ export interface Total {
   readonly [name: string]: Params;
   readonly loss: Tensor;
   readonly grads: Params;
+  /** What the batches tell of running statistics. */
+  readonly statistics: Params;
   readonly finite: Flags;
 }
 
@@ -59,6 +76,7 @@ export interface GradientArgs<Batch extends Params> {
   readonly [name: string]: Params;
   readonly trainable: Params;
   readonly frozen: Params;
+  readonly running: Params;
   readonly batch: Batch;
   /** The sum so far; empty where one micro-batch makes a step. */
   readonly sofar: Total | Record<string, never>;
@@ -69,6 +87,7 @@ export interface GradientArgs<Batch extends Params> {
 export interface UpdateArgs {
   readonly [name: string]: Params;
   readonly trainable: Params;
+  readonly running: Params;
   readonly state: Params;
   readonly ema: Params;
   readonly healthy: Tensor;
@@ -78,9 +97,10 @@ export interface UpdateArgs {
 
 /** Weights before the first step, in host memory. */
 export function initialWeights<P extends Params, Batch extends Params>(
-  { params, frozen, optimizer, emaDecay }: Task<P, Batch>,
+  task: Task<P, Batch>,
 ): Weights<P> {
-  const { trainable } = split(params, frozen);
+  const { params, optimizer, emaDecay } = task;
+  const { trainable } = split(params, task);
   return { params, state: optimizer.init(trainable), ...(emaDecay && { ema: trainable }) };
 }
 
@@ -94,11 +114,14 @@ export function gradientWith<P extends Params, Batch extends Params>(
   stageOf: Map<string, string>,
 ) {
   const { accumulate } = task;
-  return ({ trainable, frozen, batch, sofar, first }: GradientArgs<Batch>): { sofar: Total } => {
-    const loss = task.loss({ params: join(task.params, trainable, frozen), batch });
+  return (
+    { trainable, frozen, running, batch, sofar, first }: GradientArgs<Batch>,
+  ): { sofar: Total } => {
+    const params = join(task.params, trainable, frozen, running);
+    const { loss, statistics } = measured(task.loss({ params, batch }));
     const grads = grad(loss, trainable);
     for (const [path, { stage }] of entries<Tensor>(grads)) stageOf.set(path, stage ?? "gradient");
-    const fresh: Total = { loss, grads, finite: checked(task, loss) };
+    const fresh: Total = { loss, grads, statistics, finite: checked(task, loss) };
     if (accumulate === 1) return { sofar: fresh };
     const sums = new Map(entries<Tensor>(sofar));
     return inStage("accumulate", () => ({
@@ -112,33 +135,46 @@ export function gradientWith<P extends Params, Batch extends Params>(
   };
 }
 
+function measured(loss: Tensor | Measured): Measured {
+  return "statistics" in loss ? loss : { loss, statistics: {} };
+}
+
+/** Which parameters an optimizer changes, a step averages, or neither. */
+type Roles = Pick<Task<Params, Params>, "frozen" | "running">;
+
 /** Splits parameters by their paths. */
 export function split(
   params: Params,
-  frozen: (path: string) => boolean = () => false,
-): { trainable: Params; frozen: Params } {
-  const all = entries<Tensor>(params);
-  return {
-    trainable: fromEntries(all.filter(([path]) => !frozen(path))),
-    frozen: fromEntries(all.filter(([path]) => frozen(path))),
-  };
+  { frozen = () => false, running }: Roles = {},
+): { trainable: Params; frozen: Params; running: Params } {
+  const groups = Map.groupBy(
+    entries<Tensor>(params),
+    ([path]) => running?.paths(path) ? "running" : frozen(path) ? "frozen" : "trainable",
+  );
+  const tree = (role: "trainable" | "frozen" | "running") => fromEntries(groups.get(role) ?? []);
+  return { trainable: tree("trainable"), frozen: tree("frozen"), running: tree("running") };
 }
 
 /** Undoes `split`, in the form of `like`. */
-function join<P extends Params>(like: P, trainable: Params, frozen: Params): P {
-  const both = new Map([...entries<Tensor>(trainable), ...entries<Tensor>(frozen)]);
-  return map<Tensor, Tensor>(like, (_, path) => both.get(path)!);
+function join<P extends Params>(like: P, ...parts: readonly Params[]): P {
+  const all = new Map(parts.flatMap((part) => entries<Tensor>(part)));
+  return map<Tensor, Tensor>(like, (_, path) => all.get(path)!);
 }
 
 /** A sum to begin with; its flags are those of the task's stages. */
 export function zeroTotal<P extends Params, Batch extends Params>(
   task: Task<P, Batch>,
-  { trainable, frozen, batch }: { trainable: Params; frozen: Params; batch: Batch },
+  { trainable, frozen, running, batch }: Record<"trainable" | "frozen" | "running", Params> & {
+    batch: Batch;
+  },
 ): Total {
-  const loss = task.loss({ params: join(task.params, trainable, frozen), batch });
+  const params = join(task.params, trainable, frozen, running);
+  const { loss, statistics } = measured(task.loss({ params, batch }));
+  const zero = ({ shape }: Tensor) => zeros(shape);
   return {
     loss: scalar(0),
-    grads: map<Tensor, Tensor>(trainable, ({ shape }) => zeros(shape)),
+    grads: map<Tensor, Tensor>(trainable, zero),
+    statistics: map<Tensor, Tensor>(statistics, zero),
     finite: map<Tensor, Tensor>(checked(task, loss), () => scalar(1)),
   };
 }
@@ -156,11 +192,11 @@ export const METRICS = 3;
 
 /** Clips, checks and applies; `healthy` turns 0 at the first bad step, and nothing changes after it. */
 export function updateWith<P extends Params, Batch extends Params>(
-  { optimizer, clipNorm, emaDecay }: Task<P, Batch>,
+  { optimizer, clipNorm, emaDecay, running: averaging }: Task<P, Batch>,
   stageOf: ReadonlyMap<string, string>,
   stages: readonly string[],
 ) {
-  return ({ trainable, state, ema, total, healthy, hyper }: UpdateArgs) =>
+  return ({ trainable, running, state, ema, total, healthy, hyper }: UpdateArgs) =>
     inStage("optimizer", () => {
       const norm = globalNorm(total.grads);
       const grads = entries<Tensor>(total.grads);
@@ -178,15 +214,19 @@ export function updateWith<P extends Params, Batch extends Params>(
         hyper as Readonly<Record<string, Tensor>>,
         guard.gain,
       );
+      const mixed = (old: Tensor, now: Tensor, share: number) =>
+        where(guard.gain, add(mul(1 - share, old), mul(share, now)), old);
+      const news = new Map(Object.entries(total.statistics as Record<string, Tensor>));
       const latest = new Map(entries<Tensor>(updated));
       const numbers = [total.loss, norm, guard.healthy, ...flags].map((x) => reshape(x, [1]));
       return {
         trainable: updated,
+        running: map<Tensor, Tensor>(
+          running,
+          (old, path) => mixed(old, news.get(path)!, averaging!.momentum),
+        ),
         state: moments,
-        ema: map<Tensor, Tensor>(ema, (old, path) => {
-          const mixed = add(mul(emaDecay!, old), mul(1 - emaDecay!, latest.get(path)!));
-          return where(guard.gain, mixed, old);
-        }),
+        ema: map<Tensor, Tensor>(ema, (old, path) => mixed(old, latest.get(path)!, 1 - emaDecay!)),
         healthy: guard.healthy,
         metrics: concat(numbers, 0),
       };

@@ -1,7 +1,7 @@
 /** Checks of a recipe's values, before anything is read or allocated. */
 import type { MaeSettings } from "../src/models/mae.ts";
 import type { McmaeSettings } from "../src/models/mcmae.ts";
-import type { DataSettings, Recipe } from "./recipe.ts";
+import type { DataSettings, Recipe, RunSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
 /**
@@ -11,11 +11,29 @@ import { UsageError } from "./usage.ts";
  * is one, the remedy.
  */
 export function validate(recipe: Recipe): void {
-  const { model, maskRatio, batch, optimizer, schedule, checkpoint, faults, report, seed } = recipe;
-  validateModel(model);
-  validateData(recipe.data, model.channels);
+  const { model, maskRatio } = recipe;
+  const { decoderDim, decoderDepth, decoderHeads } = model;
+  validateEncoder(model);
+  positiveIntegers("model.decoderDepth", decoderDepth);
+  positiveIntegers("model.decoderHeads", decoderHeads);
+  positiveIntegers("model.decoderDim", decoderDim);
+  width("model.decoderDim", decoderDim, "model.decoderHeads", decoderHeads);
+  const [name, ratio] = model.kind === "mcmae"
+    ? ["model.mlpRatios", model.mlpRatios[0]] as const
+    : ["model.mlpRatio", model.mlpRatio] as const;
+  hidden(name, ratio, decoderDim);
+  validateRun(recipe, model.channels);
   validateMasking(model, maskRatio);
+}
 
+/**
+ * Checks what every training run has.
+ *
+ * @throws {UsageError} As {@linkcode validate}.
+ */
+export function validateRun(recipe: RunSettings, channels: number): void {
+  const { batch, optimizer, schedule, checkpoint, faults, report, seed } = recipe;
+  validateData(recipe.data, channels);
   positiveIntegers("batch.micro", batch.micro);
   positiveIntegers("batch.effective", batch.effective);
   if (batch.effective % batch.micro !== 0) {
@@ -55,15 +73,16 @@ export function validate(recipe: Recipe): void {
   within("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "an integer from 0 up");
 }
 
-function validateModel(model: McmaeSettings | MaeSettings): void {
-  const { heads, channels, imageSize, decoderDim, decoderDepth, decoderHeads } = model;
+/**
+ * Checks all of a model but its decoder.
+ *
+ * @throws {UsageError} As {@linkcode validate}.
+ */
+export function validateEncoder(model: McmaeSettings | MaeSettings): void {
+  const { heads, channels, imageSize } = model;
   positiveIntegers("model.imageSize", ...imageSize);
   positiveIntegers("model.channels", channels);
   positiveIntegers("model.heads", heads);
-  positiveIntegers("model.decoderDepth", decoderDepth);
-  positiveIntegers("model.decoderHeads", decoderHeads);
-  positiveIntegers("model.decoderDim", decoderDim);
-  width("model.decoderDim", decoderDim, "model.decoderHeads", decoderHeads);
   if (model.kind === "mcmae") {
     const { patchSizes, embedDims, depths, mlpRatios, kernelSize } = model;
     positiveIntegers("model.patchSizes", ...patchSizes);
@@ -72,14 +91,12 @@ function validateModel(model: McmaeSettings | MaeSettings): void {
     const isOdd = Number.isSafeInteger(kernelSize) && kernelSize > 0 && kernelSize % 2 === 1;
     within("model.kernelSize", kernelSize, isOdd, "a positive odd integer");
     embedDims.forEach((dim, i) => hidden("model.mlpRatios", mlpRatios[i], dim));
-    hidden("model.mlpRatios", mlpRatios[0], decoderDim);
     width("model.embedDims", embedDims[2], "model.heads", heads);
   } else {
     positiveIntegers("model.patchSize", model.patchSize);
     positiveIntegers("model.embedDim", model.embedDim);
     positiveIntegers("model.depth", model.depth);
     hidden("model.mlpRatio", model.mlpRatio, model.embedDim);
-    hidden("model.mlpRatio", model.mlpRatio, decoderDim);
     width("model.embedDim", model.embedDim, "model.heads", heads);
   }
   validateImageSize(model);
@@ -156,16 +173,16 @@ function hidden(name: string, ratio: number, dim: number): void {
   within(name, ratio, fits, `positive and give a whole number of hidden units for width ${dim}`);
 }
 
-function positiveIntegers(name: string, ...values: number[]): void {
+export function positiveIntegers(name: string, ...values: number[]): void {
   for (const value of values) {
     within(name, value, Number.isSafeInteger(value) && value > 0, "a positive integer");
   }
 }
 
-function within(name: string, value: unknown, fits: boolean, expected: string): void {
+export function within(name: string, value: unknown, fits: boolean, expected: string): void {
   if (!fits) throw wrong(name, expected, value);
 }
 
-function wrong(name: string, expected: string, value: unknown): UsageError {
+export function wrong(name: string, expected: string, value: unknown): UsageError {
   return new UsageError(`Recipe field ${name} must be ${expected}, got ${value}`);
 }

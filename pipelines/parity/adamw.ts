@@ -1,4 +1,6 @@
 /** Golden steps of AdamW on recorded gradients. */
+import { classifierDecays, layerDecay } from "../../src/models/classifier.ts";
+import { inferSettings } from "../../src/models/infer.ts";
 import { adamW, type AdamWState, type Params } from "../../src/optim.ts";
 import { compile } from "../../src/plan/plan.ts";
 import { readAll, upload } from "../../src/plan/read.ts";
@@ -18,7 +20,7 @@ interface Group {
 
 /**
  * Compares {@linkcode adamW} with an `adamw_layer_decay` file: parameters after every step, with the
- * rate's scale and the weight decay of each parameter's group. `b95` in a name is a β₂ of 0.95.
+ * rates of {@linkcode layerDecay}, which must be those of the file's groups. `b95` in a name is a β₂ of 0.95.
  *
  * @throws {RangeError} If the file lacks a tensor or metadata that the case defines.
  */
@@ -39,18 +41,30 @@ async function* checkBeta({ file, device: open }: Fixture, digits: string) {
       `Weight decay of ${other[0]} is ${other[1].weight_decay}, not 0 or the rest's ${weightDecay}`,
     );
   }
+  const params = parameters(file);
+  const shapes = new Map(entries<Tensor>(params).map(([path, { shape }]) => [path, shape]));
+  const { settings } = inferSettings(shapes, { heads: json(file, "num_heads") });
+  const rate = layerDecay(settings, json(file, "layer_decay"));
+  for (const [path, p] of entries<Tensor>(params)) {
+    const { lr_scale, weight_decay } = groups[path];
+    const decays = classifierDecays(path, p);
+    if (Math.abs(rate(path) - lr_scale) < 1e-12 && decays === weight_decay > 0) continue;
+    throw new RangeError(
+      `${path} has the rate's scale ${rate(path)} and ${decays ? "decays" : "does not decay"}, ` +
+        `not ${lr_scale} and weight decay ${weight_decay}`,
+    );
+  }
   const optimizer = adamW({
     betas: [0.9, Number(`0.${digits}`)],
     eps: json(file, "adam_eps"),
     weightDecay,
-    decays: (path) => groups[path].weight_decay > 0,
-    rate: (path) => groups[path].lr_scale,
+    decays: classifierDecays,
+    rate,
   });
   const device = await open();
   const place = <T extends Params>(tree: T): T =>
     map<Tensor, Tensor, T>(tree, (x) => upload(device, x));
-  const first = parameters(file);
-  const kept = { params: place(first), state: place(optimizer.init(first)) };
+  const kept = { params: place(params), state: place(optimizer.init(params)) };
   const schedule = scheduleOf(file);
   const epochs = json<number[]>(file, "step_epochs");
   const argsAt = (step: number) => ({

@@ -5,9 +5,12 @@ import { checkAdamWLayerDecay } from "./adamw.ts";
 import { checkBlockUnits } from "./blocks.ts";
 import type { TensorCheck } from "./check.ts";
 import { checkCheckpoint } from "./checkpoint.ts";
+import { checkFinetuneConvVit } from "./classifier.ts";
 import type { Fixture } from "./fixture.ts";
 import { checkMaeVit } from "./mae.ts";
 import { checkPretrainMcmae } from "./mcmae.ts";
+import { checkMixupCutmix } from "./mixup.ts";
+import { checkLars, checkLinprobe } from "./probe.ts";
 import { checkRandAugment } from "./rand_augment.ts";
 import { checkPretrainSteps } from "./steps.ts";
 import { checkLrSchedule, checkPosEmbed } from "./tables.ts";
@@ -24,9 +27,13 @@ const CASES: Readonly<Record<string, Case>> = {
   adamw_layer_decay: { check: checkAdamWLayerDecay },
   block_units: { check: checkBlockUnits },
   checkpoint: { check: checkCheckpoint },
+  finetune_convvit: { check: checkFinetuneConvVit },
   image_preprocess: { check: ({ dir }) => checkImagePreprocess(dir) },
+  lars: { check: checkLars },
+  linprobe: { check: checkLinprobe },
   lr_schedule: { check: ({ file }) => checkLrSchedule(file) },
   mae_vit: { check: checkMaeVit },
+  mixup_cutmix: { check: checkMixupCutmix },
   pos_embed: { check: ({ file }) => checkPosEmbed(file), parts: ["sincos", "sinusoid", "interp"] },
   pretrain_mcmae: { check: checkPretrainMcmae },
   pretrain_steps: { check: checkPretrainSteps },

@@ -1,6 +1,8 @@
 /** All recipes by name. */
+import type { FinetunePreset } from "../finetune_recipe.ts";
 import { nearest, type Recipe, UsageError } from "../recipe.ts";
 import { fashionMnist } from "./fashion_mnist.ts";
+import { finetune, finetuneFashion, finetuneImagenet } from "./finetune.ts";
 import { maeBase } from "./mae_base.ts";
 import { mcmaeBase } from "./mcmae_base.ts";
 import { mcmaeBaseStar } from "./mcmae_base_star.ts";
@@ -27,6 +29,26 @@ export const recipes: readonly Recipe[] = [
  * @throws {UsageError} If there is none; it proposes the nearest name, or lists all.
  */
 export function findRecipe(name: string): Recipe {
+  return findIn(recipes, name);
+}
+
+/** Recipes of fine-tuning. */
+export const finetuneRecipes: readonly FinetunePreset[] = [
+  finetune,
+  finetuneFashion,
+  finetuneImagenet,
+];
+
+/**
+ * Finds a recipe of fine-tuning by its name.
+ *
+ * @throws {UsageError} As {@linkcode findRecipe}.
+ */
+export function findFinetuneRecipe(name: string): FinetunePreset {
+  return findIn(finetuneRecipes, name);
+}
+
+function findIn<R extends { readonly name: string }>(recipes: readonly R[], name: string): R {
   const found = recipes.find((recipe) => recipe.name === name);
   if (found) return found;
   const names = recipes.map((recipe) => recipe.name);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { initializer } from "../init.ts";
+import { type Initializer, initializer } from "../init.ts";
 import type { Key } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import { type AutoencoderSettings, decode, type MaskedImages, patchLoss } from "./decoder.ts";
@@ -28,6 +28,8 @@ export interface Autoencoder<P> {
   /** Tokens that the mask is drawn over: L, but for token-wise masking. */
   readonly masked: number;
   init(key: Key): P;
+  /** The same, with draws of one's own. */
+  initWith(draw: Initializer): P;
   /** `[N, V, C]`, with a class token in front for MAE. */
   encode(params: P, batch: MaskedImages): Tensor;
   /** Every patch, `[N, L, patch · patch · channels]`. */
@@ -71,6 +73,7 @@ export function autoencoder(settings: McmaeSettings | MaeSettings): Autoencoder<
       ...shared,
       masked: GH * GW,
       init: (key: Key) => initMae(settings, initializer(key)) as never,
+      initWith: (draw: Initializer) => initMae(settings, draw) as never,
       encode: (params: MaeParams, batch) => encodeMae(params, settings, batch),
     };
   }
@@ -78,6 +81,7 @@ export function autoencoder(settings: McmaeSettings | MaeSettings): Autoencoder<
     ...shared,
     masked: maskedTokens(settings),
     init: (key: Key) => initMcmae(settings, initializer(key)) as never,
+    initWith: (draw: Initializer) => initMcmae(settings, draw) as never,
     encode: (params: McmaeParams, batch) => encode(params, settings, batch).latent,
   };
 }

@@ -16,9 +16,10 @@ import {
   type MaskedImages,
   positions,
 } from "./decoder.ts";
-import { gridOf, stridedConvolution } from "./patches.ts";
+import { stridedConvolution } from "./patches.ts";
 import {
   type BlockParams,
+  type Branch,
   initBlock,
   norm,
   TRANSFORMER_EPS,
@@ -34,13 +35,15 @@ export interface MaeSettings extends AutoencoderSettings {
   readonly mlpRatio: number;
 }
 
-export type MaeParams = DecoderParams & {
+/** The vision transformer: what is left of the autoencoder once it is pretrained. */
+export type VitParams = {
   readonly cls_token: Tensor;
   readonly pos_embed: Tensor;
   readonly patch_embed: { readonly proj: Affine };
   readonly blocks: readonly BlockParams[];
-  readonly norm: Affine;
 };
+
+export type MaeParams = DecoderParams & VitParams & { readonly norm: Affine };
 
 /** Draws parameters as the published code does. */
 export function initMae(settings: MaeSettings, draw: Initializer): MaeParams {
@@ -67,15 +70,44 @@ export function encodeMae(
   settings: MaeSettings,
   { images, keep, restore }: MaskedImages,
 ): Tensor {
-  const [n] = images.shape;
-  const [GH, GW] = gridOf(settings.imageSize, settings.patchSize);
-  const L = GH * GW;
-  const width = settings.embedDim;
-  const patches = reshape(stridedConvolution(images, params.patch_embed.proj), [n, L, width]);
-  const placed = add(patches, slice(params.pos_embed, 1, 1, L + 1));
-  const cls = add(params.cls_token, slice(params.pos_embed, 1, 0, 1));
-  const visible = gather(placed, keep, restore);
-  let x = concat([broadcastTo(cls, [n, 1, width]), visible], 1);
+  const { cls, patches } = embed(params, images);
+  const visible = gather(patches, keep, restore);
+  let x = concat([cls, visible], 1);
   for (const block of params.blocks) x = transformerBlock(x, block, settings.heads);
   return norm(x, params.norm, TRANSFORMER_EPS);
+}
+
+/**
+ * The transformer on whole images without a mask.
+ *
+ * @param images `[N, H, W, C]`.
+ * @param branchOf What becomes of the residual branches of block i.
+ * @returns Every block's output in order, `blocks.0` …, each `[N, 1 + L, C]`: a class token first.
+ */
+export function encodeVit(
+  params: VitParams,
+  { heads }: Pick<MaeSettings, "heads">,
+  images: Tensor,
+  branchOf: (block: number) => Branch = () => (x) => x,
+): Record<string, Tensor> {
+  const { cls, patches } = embed(params, images);
+  const layers: Record<string, Tensor> = {};
+  let x = concat([cls, patches], 1);
+  params.blocks.forEach((block, i) =>
+    x = layers[`blocks.${i}`] = transformerBlock(x, block, heads, branchOf(i))
+  );
+  return layers;
+}
+
+/** Class token `[N, 1, C]` and patches `[N, L, C]`, both with their positions. */
+function embed({ patch_embed: { proj }, pos_embed, cls_token }: VitParams, images: Tensor) {
+  const [n] = images.shape;
+  const map = stridedConvolution(images, proj);
+  const [, GH, GW, width] = map.shape;
+  const patches = add(
+    reshape(map, [n, GH * GW, width]),
+    slice(pos_embed, 1, 1, GH * GW + 1),
+  );
+  const cls = broadcastTo(add(cls_token, slice(pos_embed, 1, 0, 1)), [n, 1, width]);
+  return { cls, patches };
 }

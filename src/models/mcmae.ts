@@ -31,6 +31,7 @@ import { gridOf, patchify, stridedConvolution } from "./patches.ts";
 import {
   affine,
   type BlockParams,
+  type Branch,
   initBlock,
   type Mlp,
   mlp,
@@ -78,17 +79,21 @@ export type ConvBlockParams = {
   readonly mlp: Mlp;
 };
 
-export type McmaeParams = DecoderParams & {
+/** The three stages: what is left of the autoencoder once it is pretrained. */
+export type McmaeStages = {
   readonly pos_embed: Tensor;
   readonly patch_embed1: PatchEmbedParams;
   readonly patch_embed2: PatchEmbedParams;
   readonly patch_embed3: PatchEmbedParams;
   readonly patch_embed4: Affine;
-  readonly stage1_output_decode?: Affine;
-  readonly stage2_output_decode?: Affine;
   readonly blocks1: readonly ConvBlockParams[];
   readonly blocks2: readonly ConvBlockParams[];
   readonly blocks3: readonly BlockParams[];
+};
+
+export type McmaeParams = DecoderParams & McmaeStages & {
+  readonly stage1_output_decode?: Affine;
+  readonly stage2_output_decode?: Affine;
   readonly norm: Affine;
 };
 
@@ -172,10 +177,50 @@ export function patchEmbed(x: Tensor, { proj, norm: layer }: PatchEmbedParams): 
 }
 
 /** Convolution block, `[N, H, W, C]` → the same. */
-export function convBlock(x: Tensor, block: ConvBlockParams, convolve: Convolve): Tensor {
+export function convBlock(
+  x: Tensor,
+  block: ConvBlockParams,
+  convolve: Convolve,
+  branch: Branch = (x) => x,
+): Tensor {
   const inside = affine(norm(x, block.norm1, CONVOLUTION_EPS), block.conv1);
-  const y = add(x, affine(convolve(inside, block.attn), block.conv2));
-  return add(y, mlp(norm(y, block.norm2, CONVOLUTION_EPS), block.mlp));
+  const y = add(x, branch(affine(convolve(inside, block.attn), block.conv2)));
+  return add(y, branch(mlp(norm(y, block.norm2, CONVOLUTION_EPS), block.mlp)));
+}
+
+/**
+ * The three stages on whole images without a mask, as the published `ConvViT` applies them.
+ *
+ * @param images `[N, H, W, C]`.
+ * @param branchOf What becomes of the residual branches of block i, over all stages.
+ * @returns Every block's output in order: `blocks1.0` … `[N, H1, W1, C1]`, `blocks2.0` …
+ *   `[N, H2, W2, C2]`, `blocks3.0` … `[N, L, C3]`; and `patch_embed1` … `patch_embed4`.
+ */
+export function encodeImages(
+  params: McmaeStages,
+  { heads }: Pick<McmaeSettings, "heads">,
+  images: Tensor,
+  branchOf: (block: number) => Branch = () => (x) => x,
+): Record<string, Tensor> {
+  const layers: Record<string, Tensor> = {};
+  const convolve: Convolve = (x, { weight, bias }) => depthwise(x, weight, bias);
+  let count = 0;
+  let x = layers.patch_embed1 = patchEmbed(images, params.patch_embed1);
+  params.blocks1.forEach((block, i) =>
+    x = layers[`blocks1.${i}`] = convBlock(x, block, convolve, branchOf(count++))
+  );
+  x = layers.patch_embed2 = patchEmbed(x, params.patch_embed2);
+  params.blocks2.forEach((block, i) =>
+    x = layers[`blocks2.${i}`] = convBlock(x, block, convolve, branchOf(count++))
+  );
+  x = layers.patch_embed3 = patchEmbed(x, params.patch_embed3);
+  const [n, GH, GW, C] = x.shape;
+  x = layers.patch_embed4 = affine(reshape(x, [n, GH * GW, C]), params.patch_embed4);
+  x = add(x, params.pos_embed);
+  params.blocks3.forEach((block, i) =>
+    x = layers[`blocks3.${i}`] = transformerBlock(x, block, heads, branchOf(count++))
+  );
+  return layers;
 }
 
 /**
@@ -285,8 +330,11 @@ function transform(params: McmaeParams, { heads }: McmaeSettings, tokens: Tensor
 }
 
 /** Stages 1 and 2 brought to final tokens by strided convolutions (equation 1). */
-function multiScale(
-  { stage1_output_decode, stage2_output_decode }: McmaeParams,
+export function multiScale(
+  { stage1_output_decode, stage2_output_decode }: Pick<
+    McmaeParams,
+    "stage1_output_decode" | "stage2_output_decode"
+  >,
   e1: Tensor,
   e2: Tensor,
 ) {

@@ -59,9 +59,17 @@ export function selfAttention(
   return affine(attention(affine(x, qkv), heads), proj);
 }
 
+/** What becomes of a residual branch before it is added: stochastic depth, or nothing. */
+export type Branch = (branch: Tensor) => Tensor;
+
 /** `[N, L, C]` → `[N, L, C]`. */
-export function transformerBlock(x: Tensor, block: BlockParams, heads: number): Tensor {
+export function transformerBlock(
+  x: Tensor,
+  block: BlockParams,
+  heads: number,
+  branch: Branch = (x) => x,
+): Tensor {
   const attended = selfAttention(norm(x, block.norm1, TRANSFORMER_EPS), block.attn, heads);
-  const y = add(x, attended);
-  return add(y, mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp));
+  const y = add(x, branch(attended));
+  return add(y, branch(mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp)));
 }

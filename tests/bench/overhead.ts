@@ -21,7 +21,7 @@ export async function* overhead(device: Device) {
   const task = pretrainTask(recipe, images.train);
   const bare = await prepare(device, { ...task, checks: false });
   const whole = await prepare(device, task);
-  const about = runInfo(device, recipe, images, task, whole);
+  const about = runInfo("pretrain", device, recipe, images, task, whole);
   await Array.fromAsync(bare.run({ signal: AbortSignal.timeout(5000) })); // compiles the shaders
   const pairs: { off: number; on: number }[] = [];
   const timeOff = () => time(() => Array.fromAsync(bare.run()));
