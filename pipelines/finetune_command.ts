@@ -7,29 +7,23 @@ import { openDevice } from "../src/device.ts";
 import { describeMatch } from "../src/match_weights.ts";
 import { classifierFeatures, type ClassifierParams, logitsOf } from "../src/models/classifier.ts";
 import type { Params } from "../src/optim.ts";
-import { inspectPretrained, loadClassifier } from "../src/pretrained.ts";
+import { loadClassifier } from "../src/pretrained.ts";
 import { prepareAccuracy } from "./accuracy.ts";
 import { finetuneTask, initialClassifier } from "./finetune.ts";
-import {
-  classifierOf,
-  type FinetunePreset,
-  type FinetuneRecipe,
-  validateFinetune,
-} from "./finetune_recipe.ts";
+import { classifierOf, type FinetuneRecipe, validateFinetune } from "./finetune_recipe.ts";
 import { labelledImages } from "./labelled.ts";
 import { checkContinues } from "./recipe.ts";
+import { requestFromCheckpoint } from "./from_checkpoint.ts";
 import { findFinetuneRecipe, finetuneRecipes } from "./recipes/mod.ts";
-import { oldRunFolder, readRecipe } from "./run_folder.ts";
 import {
   checkPlaces,
   openNotes,
-  requestRun,
   RUN_OPTIONS,
   type RunRequest,
   runTraining,
   wordsOf,
 } from "./training_command.ts";
-import { parseWords, UsageError } from "./usage.ts";
+import { parseWords } from "./usage.ts";
 
 const HELP = `Fine-tune a pretrained encoder to tell classes apart.
 
@@ -136,61 +130,8 @@ async function parse(args: readonly string[]): Promise<RunRequest<FinetuneRecipe
   );
   if (values.help) return undefined;
   const words = wordsOf(positionals, "finetune");
-  const preset = findFinetuneRecipe(words.name);
-  const { checkpoint, resume } = values;
-  let completed: FinetuneRecipe;
-  if (resume) {
-    if (checkpoint !== undefined) {
-      throw new UsageError("Option --checkpoint does not go with --resume: a run keeps its own");
-    }
-    const out = await oldRunFolder(preset.name, values.out);
-    completed = await readRecipe(out, (name) => findFinetuneRecipe(name)) as
-      & FinetunePreset
-      & FinetuneRecipe;
-  } else {
-    if (checkpoint === undefined) {
-      throw new UsageError("Name the pretrained model: add --checkpoint FILE");
-    }
-    completed = await complete(preset, checkpoint, words.fields);
-  }
-  const request = await requestRun<FinetuneRecipe>(
-    (name) => resume ? completed : { ...completed, name },
-    words,
-    values,
-  );
+  const request = await requestFromCheckpoint(findFinetuneRecipe, words, values);
   validateFinetune(request.recipe);
   checkPlaces(request);
   return request;
-}
-
-/** Fields that a file may need before its settings are known. */
-function hintsOf(fields: readonly string[]) {
-  const number = (name: string) => {
-    const field = fields.findLast((field) => field.startsWith(`model.${name}=`));
-    return field && Number(field.split("=")[1]);
-  };
-  const heads = number("heads");
-  return { ...(heads && { heads }), decoderHeads: 1 };
-}
-
-/** A preset with what a checkpoint tells: the model's sizes, and its images' mean and deviation. */
-async function complete(
-  preset: FinetunePreset,
-  checkpoint: string,
-  fields: readonly string[],
-): Promise<FinetuneRecipe> {
-  const { isFile } = await Deno.stat(checkpoint).catch(() => ({ isFile: false }));
-  if (!isFile) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
-  const found = await inspectPretrained(checkpoint, hintsOf(fields));
-  const { channels } = found.settings;
-  const { mean, std } = channels === 3 ? preset.data : {
-    mean: Array<number>(channels).fill(0.5),
-    std: Array<number>(channels).fill(0.25),
-  };
-  return {
-    ...preset,
-    pretrained: checkpoint,
-    model: { ...found.settings, ...preset.model },
-    data: { ...preset.data, mean: found.mean ?? mean, std: found.std ?? std },
-  };
 }

@@ -9,9 +9,9 @@ import type { Mixup } from "../data/mixup.ts";
 import type { Erasing } from "../data/random_erasing.ts";
 import type { ClassifierSettings } from "../src/models/classifier.ts";
 import type { EncoderSettings } from "../src/models/encoder.ts";
-import type { RunSettings } from "./recipe.ts";
+import type { AdamWFields, DataSettings, RunSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
-import { validateEncoder, validateRun, within } from "./validate.ts";
+import { validateAdamW, validateEncoder, validateRun, within } from "./validate.ts";
 
 /** What a fine-tuning run is told of its model; the checkpoint tells the rest. */
 export type HeadSettings = Pick<ClassifierSettings, "pooling" | "dropPath">;
@@ -42,20 +42,31 @@ export interface MixSettings {
   readonly smoothing: number;
 }
 
+/** Images that are evaluated on too. */
+export interface EvaluatedData extends DataSettings {
+  /** Share of the resized image that evaluation takes; 224/256 as published, 1 for small images. */
+  readonly cropPct: number;
+}
+
+/** A figure of the paper, to be printed beside ours. */
+export interface PaperFigure {
+  readonly top1: number;
+  /** Table and row. */
+  readonly where: string;
+}
+
 /** A fine-tuning recipe before it meets a checkpoint. */
 export interface FinetunePreset extends RunSettings {
   readonly model: HeadSettings;
-  /** Images in the checkpoint's size and colours; the share that evaluation crops take. */
-  readonly data: RunSettings["data"] & {
-    /** Share of the resized image that evaluation takes; 224/256 as published, 1 for small images. */
-    readonly cropPct: number;
-  };
-  readonly optimizer: RunSettings["optimizer"] & {
+  readonly data: EvaluatedData;
+  readonly optimizer: AdamWFields & {
     /** Factor on the rate from a layer to the one below. */
     readonly layerDecay: number;
   };
   readonly augment: AugmentSettings;
   readonly mix: MixSettings;
+  /** What the paper reports for these settings. */
+  readonly paper: PaperFigure | null;
 }
 
 /** Settings of one fine-tuning run. */
@@ -84,6 +95,7 @@ export function validateFinetune(recipe: FinetuneRecipe): void {
   const { dropPath } = model;
   within("model.dropPath", dropPath, dropPath >= 0 && dropPath < 1, "in 0–1, without 1");
   validateRun(recipe, model.channels);
+  validateAdamW(optimizer);
   const { cropPct } = data;
   within("data.cropPct", cropPct, cropPct > 0 && cropPct <= 1, "a share above 0, at most 1");
   const { layerDecay } = optimizer;

@@ -16,6 +16,28 @@ export interface Recipe extends RunSettings {
   readonly model: McmaeSettings | MaeSettings;
   /** Share of the tokens that are removed. */
   readonly maskRatio: number;
+  readonly optimizer: AdamWFields;
+}
+
+/** Fields of recipes that train with AdamW. */
+export interface AdamWFields extends OptimizerFields {
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+}
+
+/** Fields of every optimizer. */
+export interface OptimizerFields {
+  /** Rate at an effective batch of 256; it scales linearly with the batch. */
+  readonly blr: number;
+  /** Absolute rate at the end of the cosine. */
+  readonly minLr: number;
+  readonly weightDecay: number;
+  /** Largest global norm of the gradient; `null` leaves it alone. */
+  readonly clipNorm: number | null;
+  /** Factors on the rate by parameter path; 0 freezes. */
+  readonly rates: Rules;
+  /** Share that the moving average of the parameters keeps each step; `null` makes no average. */
+  readonly emaDecay: number | null;
 }
 
 /** What every training run has: data, batches, optimizer, and how it is kept. */
@@ -30,21 +52,7 @@ export interface RunSettings {
     /** Images an update: micro-batches are accumulated until there are so many. */
     readonly effective: number;
   };
-  readonly optimizer: {
-    /** Rate at an effective batch of 256; it scales linearly with the batch. */
-    readonly blr: number;
-    /** Absolute rate at the end of the cosine. */
-    readonly minLr: number;
-    readonly betas: readonly [number, number];
-    readonly eps: number;
-    readonly weightDecay: number;
-    /** Largest global norm of the gradient; `null` leaves it alone. */
-    readonly clipNorm: number | null;
-    /** Factors on the rate by parameter path; 0 freezes. */
-    readonly rates: Rules;
-    /** Share that the moving average of the parameters keeps each step; `null` makes no average. */
-    readonly emaDecay: number | null;
-  };
+  readonly optimizer: OptimizerFields;
   readonly schedule: {
     readonly epochs: number;
     readonly warmupEpochs: number;
@@ -131,7 +139,7 @@ const NULLABLE: Record<string, "number" | "string"> = {
 };
 
 /** Fields that name a recipe; another value would be another recipe. */
-const FIXED = ["name", "source", "model.kind", "pretrained"];
+const FIXED = ["name", "source", "model.kind", "pretrained", "paper"];
 
 /** Lists that have one number for each channel; all others keep their length. */
 const PER_CHANNEL = ["data.mean", "data.std"];
@@ -163,7 +171,7 @@ function assign<R extends RunSettings>(recipe: R, assignment: string): R {
   const path = assignment.slice(0, at);
   const fields = new Map(fieldsOf(recipe));
   if (!fields.has(path)) throw unknownField(path, [...fields.keys()]);
-  if (FIXED.includes(path)) {
+  if (FIXED.includes(path.split(".")[0]) || FIXED.includes(path)) {
     throw new UsageError(`Recipe field ${path} is fixed: choose another recipe instead`);
   }
   const value = parseField(path, assignment.slice(at + 1), fields.get(path)!);

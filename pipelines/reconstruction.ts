@@ -19,7 +19,23 @@ import { readAll } from "../src/plan/read.ts";
 import { fold, key } from "../src/random.ts";
 import { tensor } from "../src/tensor.ts";
 import { type MaskedBatch, maskTensors, PICTURES } from "./pretrain.ts";
-import type { Recipe } from "./recipe.ts";
+import type { DataSettings, Recipe } from "./recipe.ts";
+
+/** What of a recipe decides which images are looked at, and how large. */
+export interface ViewSettings {
+  readonly model: Pick<Recipe["model"], "imageSize" | "channels">;
+  readonly data: Pick<DataSettings, "cache" | "cacheSide"> & {
+    /** Share of the resized image's side that the crop takes; as published unless given. */
+    readonly cropPct?: number;
+  };
+}
+
+/** What of a recipe decides a reconstruction. */
+export interface ReconstructionSettings
+  extends ViewSettings, Pick<Recipe, "model" | "maskRatio" | "seed"> {
+  readonly model: Recipe["model"];
+  readonly data: ViewSettings["data"] & Pick<DataSettings, "mean" | "std">;
+}
 
 /** Images with their masks and predictions. */
 export interface Reconstruction {
@@ -29,6 +45,8 @@ export interface Reconstruction {
   readonly predicted: Float32Array;
   /** 1 where a token (or, under token-wise masking, a cell of stage 1) is removed. */
   readonly removed: Float32Array;
+  /** Mean loss of the removed patches. */
+  readonly loss: number;
   readonly count: number;
 }
 
@@ -47,7 +65,7 @@ export interface Reconstructor {
  */
 export async function prepareReconstruction(
   device: Device,
-  recipe: Recipe,
+  recipe: ReconstructionSettings,
   params: Params,
   source: ImageSource,
   count: number,
@@ -69,18 +87,19 @@ export async function prepareReconstruction(
   };
   const plan = await compile(
     device,
-    ({ params, batch }) => ({
-      predicted: inStage(
-        "reconstruct",
-        () => model.decode(params, model.encode(params, batch), batch),
-      ),
-    }),
+    ({ params, batch }) =>
+      inStage("reconstruct", () => {
+        const predicted = model.decode(params, model.encode(params, batch), batch);
+        return { predicted, loss: model.loss(predicted, batch) };
+      }),
     { params, batch },
   );
   return {
     async run() {
-      const [values] = await readAll(device, [plan.run({ params, batch }).predicted]);
-      return { images, predicted: values as Float32Array, removed: mask.removed, count: n };
+      const results = plan.run({ params, batch });
+      const [values, [loss]] = await readAll(device, [results.predicted, results.loss]);
+      const predicted = values as Float32Array;
+      return { images, predicted, removed: mask.removed, loss, count: n };
     },
     destroy: () => plan.destroy(),
   };
@@ -107,7 +126,7 @@ export type OnBad = (name: string, reason: string) => void;
  * @throws {DataError} If there is none.
  */
 export async function evaluationCrops(
-  { model: { imageSize: [height, width], channels }, data }: Recipe,
+  { model: { imageSize: [height, width], channels }, data }: ViewSettings,
   source: ImageSource,
   count: number,
   onBad: OnBad = () => {},
@@ -120,7 +139,7 @@ export async function evaluationCrops(
   for (let offset = 0; offset < stride && found.length < wanted; offset++) {
     for (let i = offset; i < dataset.length && found.length < wanted; i += stride) {
       try {
-        found.push(evaluationCrop(await dataset.get(i), width, height));
+        found.push(evaluationCrop(await dataset.get(i), width, height, data.cropPct));
       } catch (error) {
         if (!(error instanceof DataError)) throw error; // a bad file: another takes its place
         onBad(placeOf(source, i).name, error.message);
@@ -143,7 +162,10 @@ export interface Columns {
 }
 
 /** Colours of a reconstruction. */
-export function columnsOf({ model, data }: Recipe, result: Reconstruction): Columns {
+export function columnsOf(
+  { model, data }: ReconstructionSettings,
+  result: Reconstruction,
+): Columns {
   const [H, W] = model.imageSize;
   const C = model.channels;
   const { patch, masked } = autoencoder(model);
@@ -185,7 +207,7 @@ export function columnsOf({ model, data }: Recipe, result: Reconstruction): Colu
  */
 export async function arrange(
   columns: readonly Uint8Array[],
-  { model: { imageSize: [H, W] } }: Pick<Recipe, "model">,
+  { model: { imageSize: [H, W] } }: { model: Pick<Recipe["model"], "imageSize"> },
 ): Promise<{ png: Uint8Array; width: number; height: number }> {
   const count = columns[0].length / (3 * H * W);
   const gap = Math.max(2, Math.round(W / 32));

@@ -10,6 +10,7 @@ import { type Device, MemoryError } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
 import { type ModelMetadata, readCheckpoint, tidy, writeModels } from "./checkpoints.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import type { PaperFigure } from "./finetune_recipe.ts";
 import { fit, type FitOptions, type Fitted } from "./fit.ts";
 import type { ImageSplits } from "./images.ts";
 import { onInterrupt } from "./interrupt.ts";
@@ -164,6 +165,8 @@ export interface Training<R extends RunSettings, Batch extends Params> {
   /** Lines of the plan, besides those of every run. */
   readonly facts?: Readonly<Record<string, string>>;
   watch(trainer: Trainer<Params>): Promise<Watch>;
+  /** What the paper reports for this recipe. */
+  readonly paper?: PaperFigure | null;
   /** Lines that say what to look at, besides those of every run; the first is first. */
   readonly files?: readonly (readonly [name: string, what: string])[];
   /** What to do next, by the folder. */
@@ -297,7 +300,7 @@ function describe<R extends RunSettings, Batch extends Params>(
 
 /** Says what came of it. */
 function summarise<R extends RunSettings, Batch extends Params>(
-  { request: { recipe, out }, files: own = [], next }: Training<R, Batch>,
+  { request: { recipe, out }, files: own = [], paper, next }: Training<R, Batch>,
   fitted: Fitted,
   start: number,
 ): void {
@@ -320,6 +323,7 @@ function summarise<R extends RunSettings, Batch extends Params>(
         `after step ${top.step}.`,
     );
   }
+  if (paper) console.log(`The paper's top-1: ${paper.top1.toFixed(4)} (${paper.where}).`);
   if (start > 0 && start === metrics.at(-1)?.step) console.log("There was nothing left to do.");
   console.log(`Wrote to ${out}:`);
   const isValidated = metrics.some(({ val_loss }) => val_loss !== undefined);

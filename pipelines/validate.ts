@@ -1,7 +1,7 @@
 /** Checks of a recipe's values, before anything is read or allocated. */
 import type { MaeSettings } from "../src/models/mae.ts";
 import type { McmaeSettings } from "../src/models/mcmae.ts";
-import type { DataSettings, Recipe, RunSettings } from "./recipe.ts";
+import type { AdamWFields, DataSettings, Recipe, RunSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 
 /**
@@ -23,6 +23,7 @@ export function validate(recipe: Recipe): void {
     : ["model.mlpRatio", model.mlpRatio] as const;
   hidden(name, ratio, decoderDim);
   validateRun(recipe, model.channels);
+  validateAdamW(recipe.optimizer);
   validateMasking(model, maskRatio);
 }
 
@@ -42,9 +43,6 @@ export function validateRun(recipe: RunSettings, channels: number): void {
 
   within("optimizer.blr", optimizer.blr, optimizer.blr > 0, "positive");
   within("optimizer.minLr", optimizer.minLr, optimizer.minLr >= 0, "0 or more");
-  const { betas } = optimizer;
-  within("optimizer.betas", betas, betas.every((b) => b >= 0 && b < 1), "in 0–1, without 1");
-  within("optimizer.eps", optimizer.eps, optimizer.eps > 0, "positive");
   within("optimizer.weightDecay", optimizer.weightDecay, optimizer.weightDecay >= 0, "0 or more");
   const { clipNorm } = optimizer;
   within("optimizer.clipNorm", clipNorm, clipNorm === null || clipNorm > 0, "positive or null");
@@ -71,6 +69,16 @@ export function validateRun(recipe: RunSettings, channels: number): void {
   positiveIntegers("report.every", report.every);
   positiveIntegers("report.images", report.images);
   within("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "an integer from 0 up");
+}
+
+/**
+ * Checks what AdamW alone has.
+ *
+ * @throws {UsageError} As {@linkcode validate}.
+ */
+export function validateAdamW({ betas, eps }: AdamWFields): void {
+  within("optimizer.betas", betas, betas.every((b) => b >= 0 && b < 1), "in 0–1, without 1");
+  within("optimizer.eps", eps, eps > 0, "positive");
 }
 
 /**
@@ -102,7 +110,8 @@ export function validateEncoder(model: McmaeSettings | MaeSettings): void {
   validateImageSize(model);
 }
 
-function validateImageSize(model: McmaeSettings | MaeSettings): void {
+/** @throws {UsageError} If the stride does not divide the image size; it names sizes that work. */
+export function validateImageSize(model: McmaeSettings | MaeSettings): void {
   const stride = strideOf(model);
   for (const side of model.imageSize) {
     if (side % stride === 0) continue;

@@ -4,7 +4,9 @@
  * @module
  */
 import { type Audit, audit, type Range, type Sample, type Splits } from "../data/audit.ts";
+import { startCount } from "./count.ts";
 import { openImages } from "./images.ts";
+import { table } from "./table.ts";
 import { parseWords, UsageError } from "./usage.ts";
 
 const HELP = `Look for images that would harm training.
@@ -57,7 +59,7 @@ export async function dataCommand(args: readonly string[]): Promise<number> {
   const splits: Splits = val ? { train, val } : { train };
   const found = await audit(splits, {
     ...{ minSide, workers: Math.max(1, navigator.hardwareConcurrency) },
-    onProgress: progress(train.length + (val?.length ?? 0)),
+    onProgress: startCount(train.length + (val?.length ?? 0)),
   });
   console.log(values.json ? JSON.stringify(found, null, 2) : describe(found, minSide));
   return found.unreadable.length > 0 ? 1 : 0;
@@ -65,19 +67,6 @@ export async function dataCommand(args: readonly string[]): Promise<number> {
 
 function badSide(found: string): UsageError {
   return new UsageError(`Option --min-side expects a positive integer, got ${found}`);
-}
-
-/** A line that counts, on a terminal only. */
-function progress(total: number): ((done: number) => void) | undefined {
-  if (!Deno.stderr.isTerminal()) return undefined;
-  const encoder = new TextEncoder();
-  let shown = 0;
-  return (done) => {
-    if (done < total && performance.now() - shown < 100) return;
-    shown = performance.now();
-    const line = done < total ? `${count.format(done)} of ${count.format(total)} images` : "";
-    Deno.stderr.writeSync(encoder.encode(`\r${line}\x1b[K`));
-  };
 }
 
 /** An audit in words. */
@@ -157,15 +146,4 @@ function list(title: string, lines: readonly string[]): string[] {
 function shorten(lines: readonly string[], most: number): string[] {
   if (lines.length <= most) return [...lines];
   return [...lines.slice(0, most), `… and ${count.format(lines.length - most)} more (see --json)`];
-}
-
-/** Aligned columns: the first to the left, numbers to the right; without empty ones. */
-function table(all: readonly (readonly string[])[]): string[] {
-  const full = all[0].map((_, column) => all.slice(1).some((row) => row[column] !== ""));
-  const rows = all.map((row) => row.filter((_, column) => full[column]));
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) =>
-    row.map((cell, column) => column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))
-      .join("   ").trimEnd()
-  );
 }

@@ -36,6 +36,24 @@ export interface LazyArray {
   read(): Promise<Elements>;
 }
 
+/** An array of texts of up to `length` characters, as NumPy's `<U…`; for writing only. */
+export interface TextArray {
+  readonly dtype: "text";
+  readonly shape: readonly number[];
+  readonly length: number;
+  /** Code points `[…shape, length]`, filled up with zeros. */
+  read(): Promise<Uint32Array>;
+}
+
+/** One axis of texts as an array. */
+export function textArray(texts: readonly string[]): TextArray {
+  const points = texts.map((text) => Array.from(text, (character) => character.codePointAt(0)!));
+  const length = points.reduce((most, text) => Math.max(most, text.length), 1);
+  const values = new Uint32Array(texts.length * length);
+  points.forEach((text, i) => values.set(text, i * length));
+  return { dtype: "text", shape: [texts.length], length, read: () => Promise.resolve(values) };
+}
+
 /** Names of the arrays in a zip file; none if it is no .npz file. */
 export function arraysIn({ entries }: Zip): string[] {
   return entries.keys().filter((name) => name.endsWith(SUFFIX))
@@ -106,15 +124,15 @@ function transposed(values: Elements, shape: readonly number[]): Elements {
  */
 export async function streamNpz(
   path: string,
-  arrays: Iterable<readonly [string, LazyArray]>,
+  arrays: Iterable<readonly [string, LazyArray | TextArray]>,
 ): Promise<void> {
   const list = [...arrays];
   let total = 0;
-  for (const [name, { dtype, shape }] of list) {
-    if (dtype === "bfloat16") {
+  for (const [name, array] of list) {
+    if (array.dtype === "bfloat16") {
       throw new RangeError(`Cannot write ${path}: NumPy has no bfloat16, the type of ${name}`);
     }
-    total += shape.reduce((product, n) => product * n, ELEMENTS[dtype].BYTES_PER_ELEMENT) + 512;
+    total += array.shape.reduce((product, n) => product * n, itemBytes(array)) + 512;
   }
   if (total >= 2 ** 32) {
     throw new RangeError(`Cannot write ${path}: a .npz file holds less than 4 GiB here`);
@@ -127,12 +145,12 @@ export async function streamNpz(
       if (error) throw error;
       ready.push(piece);
     });
-    for (const [name, { dtype, shape, read }] of list) {
+    for (const [name, array] of list) {
       const file = new ZipPassThrough(name + SUFFIX);
       file.mtime = new Date(1980, 0, 1); // no clock, so that equal arrays give equal bytes
       zip.add(file);
-      file.push(encodeNpyHeader(CODES[dtype as keyof typeof CODES], shape));
-      const { buffer, byteOffset, byteLength } = await read();
+      file.push(encodeNpyHeader(codeOf(array), array.shape));
+      const { buffer, byteOffset, byteLength } = await array.read();
       file.push(new Uint8Array(buffer, byteOffset, byteLength), true);
       yield* ready;
       ready = [];
@@ -140,6 +158,14 @@ export async function streamNpz(
     zip.end();
     yield* ready;
   }
+}
+
+function itemBytes(array: LazyArray | TextArray): number {
+  return array.dtype === "text" ? 4 * array.length : ELEMENTS[array.dtype].BYTES_PER_ELEMENT;
+}
+
+function codeOf(array: LazyArray | TextArray): string {
+  return array.dtype === "text" ? `<U${array.length}` : CODES[array.dtype as keyof typeof CODES];
 }
 
 /** Whether NumPy has an element type. */

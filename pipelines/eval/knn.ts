@@ -9,6 +9,7 @@ import { matmul } from "../../src/ops/matmul.ts";
 import { compile } from "../../src/plan/plan.ts";
 import { read, upload } from "../../src/plan/read.ts";
 import { tensor } from "../../src/tensor.ts";
+import type { Accuracy } from "../accuracy.ts";
 
 /** Features of N images with their classes. */
 export interface LabelledFeatures {
@@ -30,12 +31,6 @@ export interface KnnOptions {
   readonly temperature?: number;
 }
 
-/** Shares of `val` whose class had the most votes, and the five most. */
-export interface Accuracy {
-  readonly top1: number;
-  readonly top5: number;
-}
-
 /** Rows of a product: 1024 × 8192 similarities are 32 MiB. */
 const [QUERIES, REFERENCES] = [1024, 8192];
 
@@ -43,6 +38,7 @@ const [QUERIES, REFERENCES] = [1024, 8192];
  * Classifies features by the votes of their nearest neighbours. A class without a vote is not among
  * the five, and equal votes go to the lower class.
  *
+ * @returns Shares of `val` whose class had the most votes, or was among the five with the most.
  * @throws {RangeError} If features are of different widths, not finite or none, or an option is out
  * of its range.
  *
@@ -61,7 +57,7 @@ const [QUERIES, REFERENCES] = [1024, 8192];
 export async function knnAccuracy(
   device: Device,
   { train, val, classes, k = 20, temperature = 0.07 }: KnnOptions,
-): Promise<Accuracy> {
+): Promise<Pick<Accuracy, "top1" | "top5">> {
   const count = train.labels.length;
   const width = train.features.length / count;
   if (!(count > 0 && val.labels.length > 0 && val.features.length / val.labels.length === width)) {

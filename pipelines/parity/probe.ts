@@ -1,20 +1,15 @@
 /** Golden steps of LARS, and of a linear probe with batch normalisation. */
 import { softTargets } from "../../data/mixup.ts";
-import { grad } from "../../src/grad.ts";
 import { lars, type LarsState } from "../../src/lars.ts";
-import {
-  applyProbe,
-  initProbe,
-  probeLoss,
-  type ProbeParams,
-  runningAverage,
-} from "../../src/models/linear_probe.ts";
+import { applyProbe, initProbe, type ProbeParams } from "../../src/models/linear_probe.ts";
 import { compile } from "../../src/plan/plan.ts";
 import { read, readAll } from "../../src/plan/read.ts";
 import { scalar, type Tensor, tensor } from "../../src/tensor.ts";
 import { entries, map } from "../../src/tree.ts";
+import { probeTask } from "../linprobe.ts";
+import { prepare } from "../train.ts";
 import { compare, type TensorCheck } from "./check.ts";
-import { type Fixture, floats, input, json, parameters, tensorOf } from "./fixture.ts";
+import { type Fixture, floats, input, json, namesUnder, parameters, tensorOf } from "./fixture.ts";
 
 const BOUND = 2e-6;
 
@@ -69,68 +64,42 @@ export async function* checkLars({ file, device: open }: Fixture): AsyncGenerato
  * @throws {RangeError} If the file lacks a tensor or metadata that the case defines.
  */
 export async function* checkLinprobe({ file, device: open }: Fixture): AsyncGenerator<TensorCheck> {
-  const device = await open();
-  const eps = json<number>(file, "bn_eps");
-  const momentum = json<number>(file, "bn_momentum");
-  const optimizer = lars({
-    momentum: json(file, "momentum"),
-    weightDecay: json(file, "weight_decay"),
-    trust: json(file, "trust_coefficient"),
-  });
   const [classes, width] = tensorOf(file, "head.weight").shape;
-  const blank = initProbe({ classes, width });
-  const { running, ...rest }: ProbeParams = {
-    ...blank,
-    head: { weight: input(file, "head.weight"), bias: input(file, "head.bias") },
+  const [running] = initProbe({ classes, width }).head;
+  const params: ProbeParams = {
+    head: [running, { weight: input(file, "head.weight"), bias: input(file, "head.bias") }],
   };
-  let [head, moments] = [rest.head, running];
-  let state = optimizer.init({ head });
-  const losses: number[] = [];
-  for (let step = 0; file.tensors.has(`step${step}.features`); step++) {
-    const labels = Int32Array.from(tensorOf(file, `step${step}.labels`).data as Int32Array);
-    const args = {
-      ...{ head, moments, state },
-      features: input(file, `step${step}.features`),
-      targets: tensor(softTargets(labels, classes, 0), [labels.length, classes]),
-      hyper: optimizer.hyper(step + 1, json(file, "lr")),
-    };
-    const plan = await compile(device, ({ head, moments, state, features, targets, hyper }) => {
-      const { loss, statistics } = probeLoss({ head, running: moments }, features, targets, eps);
-      const [updated, s] = optimizer.update(
-        grad(loss, { head }),
-        state,
-        { head },
-        hyper,
-        scalar(1),
-      );
+  const batches = namesUnder(file, "step").filter((name) => name.endsWith(".features")).map(
+    (_, step) => {
+      const labels = Int32Array.from(tensorOf(file, `step${step}.labels`).data as Int32Array);
       return {
-        head: (updated as { head: typeof head }).head,
-        moments: runningAverage(moments, statistics, momentum),
-        ...{ state: s, loss },
+        features: input(file, `step${step}.features`),
+        targets: tensor(softTargets(labels, classes, 0), [labels.length, classes]),
       };
-    }, args);
-    const results = plan.run(args);
-    const values = await readAll(device, entries<Tensor>(results).map(([, x]) => x));
-    let next = 0;
-    const now = map<Tensor, Tensor, typeof results>(
-      results,
-      ({ shape }) => tensor(values[next++], shape),
-    );
-    ({ head, moments } = now);
-    state = now.state as LarsState;
-    losses.push((await read(device, now.loss))[0]);
-    plan.destroy();
+    },
+  );
+  const eps = json<number>(file, "bn_eps");
+  const device = await open();
+  const trainer = await prepare(device, {
+    ...probeTask(params, { eps, momentum: json(file, "bn_momentum") }),
+    optimizer: lars({
+      momentum: json(file, "momentum"),
+      weightDecay: json(file, "weight_decay"),
+      trust: json(file, "trust_coefficient"),
+    }),
+    batches: async function* (position) {
+      for (let i = position;; i++) yield batches[i % batches.length];
+    },
+    ...{ clipNorm: null, microBatch: 1, accumulate: 1, rate: () => json<number>(file, "lr") },
+    steps: batches.length,
+  });
+  const metrics = (await Array.fromAsync(trainer.run())).flat();
+  const { head } = (await trainer.snapshot()).params;
+  const results = Object.fromEntries(entries<Tensor>(head));
+  for (const name of ["0.running_mean", "0.running_var", "1.weight", "1.bias"]) {
+    yield compare(name, await read(device, results[name]), floats(file, `out.${name}`), BOUND);
   }
-  const logits = applyProbe({ head, running: moments }, input(file, "eval_features"), eps);
-  const results = {
-    "0.running_mean": moments.mean,
-    "0.running_var": moments.variance,
-    "1.weight": head.weight,
-    "1.bias": head.bias,
-    eval_logits: logits,
-  };
-  for (const [name, x] of Object.entries(results)) {
-    yield compare(name, await read(device, x), floats(file, `out.${name}`), BOUND);
-  }
-  yield compare("loss", losses, floats(file, "out.loss"), BOUND);
+  const logits = await read(device, applyProbe({ head }, input(file, "eval_features"), eps));
+  yield compare("eval_logits", logits, floats(file, "out.eval_logits"), BOUND);
+  yield compare("loss", metrics.map(({ loss }) => loss), floats(file, "out.loss"), BOUND);
 }

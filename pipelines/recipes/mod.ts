@@ -1,8 +1,10 @@
 /** All recipes by name. */
 import type { FinetunePreset } from "../finetune_recipe.ts";
+import type { ProbePreset } from "../probe_recipe.ts";
 import { nearest, type Recipe, UsageError } from "../recipe.ts";
 import { fashionMnist } from "./fashion_mnist.ts";
 import { finetune, finetuneFashion, finetuneImagenet } from "./finetune.ts";
+import { linprobe, linprobeImagenet } from "./linprobe.ts";
 import { maeBase } from "./mae_base.ts";
 import { mcmaeBase } from "./mcmae_base.ts";
 import { mcmaeBaseStar } from "./mcmae_base_star.ts";
@@ -46,6 +48,18 @@ export const finetuneRecipes: readonly FinetunePreset[] = [
  */
 export function findFinetuneRecipe(name: string): FinetunePreset {
   return findIn(finetuneRecipes, name);
+}
+
+/** Recipes of linear probes. */
+export const probeRecipes: readonly ProbePreset[] = [linprobe, linprobeImagenet];
+
+/**
+ * Finds a recipe of a linear probe by its name.
+ *
+ * @throws {UsageError} As {@linkcode findRecipe}.
+ */
+export function findProbeRecipe(name: string): ProbePreset {
+  return findIn(probeRecipes, name);
 }
 
 function findIn<R extends { readonly name: string }>(recipes: readonly R[], name: string): R {

@@ -7,7 +7,6 @@
 import { type Affine, constant, type Initializer } from "../init.ts";
 import { type BatchMoments, batchNorm, normaliseBatch } from "../ops/batch_norm.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
-import { add, mul } from "../ops/map.ts";
 import type { Tensor } from "../tensor.ts";
 import { affine } from "./transformer.ts";
 
@@ -24,22 +23,24 @@ export interface ProbeSettings {
   readonly classes: number;
 }
 
-/** Moments as a tree of parameters. */
-export type Moments = { readonly mean: Tensor; readonly variance: Tensor };
+/** Running moments of a BatchNorm, `[C]` each, by PyTorch's names. */
+export type Moments = { readonly running_mean: Tensor; readonly running_var: Tensor };
 
+/** Parameters by the published names, `head.0.…` and `head.1.…`. */
 export type ProbeParams = {
-  readonly head: Affine;
-  readonly running: Moments;
+  readonly head: readonly [Moments, Affine];
 };
 
 /** Draws parameters as the published code does: N(0, 0.01) for the head; zeros without a draw. */
 export function initProbe({ width, classes }: ProbeSettings, draw?: Initializer): ProbeParams {
   return {
-    head: {
-      weight: draw?.normal([classes, width], 0.01) ?? constant([classes, width], 0),
-      bias: constant([classes], 0),
-    },
-    running: { mean: constant([width], 0), variance: constant([width], 1) },
+    head: [
+      { running_mean: constant([width], 0), running_var: constant([width], 1) },
+      {
+        weight: draw?.normal([classes, width], 0.01) ?? constant([classes, width], 0),
+        bias: constant([classes], 0),
+      },
+    ],
   };
 }
 
@@ -51,30 +52,20 @@ export function initProbe({ width, classes }: ProbeSettings, draw?: Initializer)
  * @returns The loss, and the batch's moments for the running ones.
  */
 export function probeLoss(
-  { head }: ProbeParams,
+  { head: [, layer] }: ProbeParams,
   features: Tensor,
   targets: Tensor,
   eps: number = PROBE_EPS,
-): { loss: Tensor; statistics: BatchMoments } {
+): { loss: Tensor; moments: BatchMoments } {
   const { y, mean, variance } = batchNorm(features, eps);
-  return { loss: crossEntropy(affine(y, head), targets), statistics: { mean, variance } };
+  return { loss: crossEntropy(affine(y, layer), targets), moments: { mean, variance } };
 }
 
 /** Class scores at evaluation, `[N, C]` → `[N, K]`. */
 export function applyProbe(
-  { head, running }: ProbeParams,
+  { head: [{ running_mean: mean, running_var: variance }, layer] }: ProbeParams,
   features: Tensor,
   eps: number = PROBE_EPS,
 ): Tensor {
-  return affine(normaliseBatch(features, running, eps), head);
-}
-
-/** Running moments after a batch: (1 − momentum) · old + momentum · new. */
-export function runningAverage(
-  running: Moments,
-  batch: BatchMoments,
-  momentum: number = PROBE_MOMENTUM,
-): Moments {
-  const mix = (old: Tensor, now: Tensor) => add(mul(old, 1 - momentum), mul(now, momentum));
-  return { mean: mix(running.mean, batch.mean), variance: mix(running.variance, batch.variance) };
+  return affine(normaliseBatch(features, { mean, variance }, eps), layer);
 }

@@ -1,0 +1,61 @@
+import { writeAtomically } from "../../src/atomic_file.ts";
+import { openDevice } from "../../src/device.ts";
+import { upload } from "../../src/plan/read.ts";
+import type { Params } from "../../src/optim.ts";
+import type { Tensor } from "../../src/tensor.ts";
+import { map } from "../../src/tree.ts";
+import { arrange, columnsOf, reconstruct, type ReconstructionSettings } from "../reconstruction.ts";
+import { table } from "../table.ts";
+import { UsageError } from "../usage.ts";
+import { openModel, parseRequest, positiveOption, readingFor } from "./request.ts";
+import { checkOutput, conclude, rounded } from "./result.ts";
+import { openShown } from "./splits.ts";
+
+/** `deno task eval reconstruct`: what a pretrained model makes of masked images. */
+export async function reconstructTask(args: readonly string[]): Promise<number> {
+  const request = parseRequest(args, {
+    out: { type: "string" },
+    images: { type: "string", default: "8" },
+    split: { type: "string" },
+  });
+  const { values, data, settings: { maskRatio, seed } } = request;
+  const count = positiveOption("images", values.images);
+  const out = await checkOutput(values.out, [".png"], data);
+  const source = await openShown(data, values.split);
+  const model = await openModel(request);
+  if (!model.hasDecoder) {
+    throw new UsageError(
+      `Cannot reconstruct with ${model.path}: it has no decoder; name a checkpoint of pretraining`,
+    );
+  }
+  const { mean, std, crop: { cropPct } } = readingFor(request, model);
+  const settings: ReconstructionSettings = {
+    ...{ model: model.settings, maskRatio, seed },
+    data: { mean, std, cache: null, cacheSide: 0, ...cropPct !== undefined && { cropPct } },
+  };
+  const device = await openDevice();
+  const skipped = new Map<string, string>();
+  const params = map<Tensor, Tensor, Params>(model.params, (leaf) => upload(device, leaf));
+  const found = await reconstruct(
+    ...[device, settings, params, source, count] as const,
+    (name, reason) => skipped.set(name, reason),
+  );
+  const { original, masked, reconstructed } = columnsOf(settings, found);
+  const { png, width, height } = await arrange([original, masked, reconstructed], settings);
+  await writeAtomically(out, [png]);
+  const { loss, count: n } = found;
+  return conclude(request, {
+    task: "reconstruct",
+    lines: [
+      ...table([
+        ["", ""],
+        ["images", String(n)],
+        ["masked", `${100 * maskRatio} %`],
+        ["mean loss of the masked patches", loss.toFixed(4)],
+      ]).slice(1),
+      `Wrote ${out}, ${width} × ${height} pixels: original, masked, reconstructed`,
+    ],
+    values: { loss: rounded(loss), n, maskRatio, out },
+    skipped,
+  });
+}

@@ -1,0 +1,92 @@
+/**
+ * `deno task eval`: what a pretrained or fine-tuned model is worth.
+ *
+ * @module
+ */
+import { nearest, UsageError } from "./usage.ts";
+
+const HELP = `Evaluate a pretrained or fine-tuned model.
+
+  deno task eval TASK --checkpoint FILE --data DIR [options] [field=value …]
+
+Tasks:
+  knn            Classify each validation image by its nearest training images: nothing is trained
+  linprobe       Train one linear layer on frozen features: deno task eval linprobe --help
+  classify       Accuracy of a fine-tuned model, and what it confuses
+  reconstruct    Picture of masked images and what a pretrained model makes of them
+  features       Write features of all images: .safetensors for PyTorch, .npz for NumPy
+  featuremaps    Picture of what each stage sees in an image (Figure 5 of the paper)
+
+--checkpoint takes checkpoints of this project, PyTorch's (.pth) of MCMAE and MAE, safetensors and
+.npz; --data what pretrain takes: a folder (of classes, of train/ and val/), a list file, tar shards
+or IDX files, or bundled:photos. The last line on stdout is one JSON object.
+
+Options of knn:
+  --val DIR           Images to classify, where --data has no splits (also of classify)
+  --k N               Neighbours that vote (default 20)
+  --temperature T     A neighbour of similarity s has exp(s / T) votes (default 0.07)
+Options of features:
+  --out FILE          FILE.safetensors or FILE.npz
+  --layers A,B        global (default), e1, e2, e3, latent, cls or a layer such as blocks3.2
+  --maps              Maps and tokens, not their mean
+  --split NAME        train, val or all (default)
+Options of reconstruct and featuremaps:
+  --out FILE.png
+  --images N          Images to show, spread over the data (default 8 and 6)
+  --split NAME        Which ones (default val, if there is one)
+  --mode MODE         pca: principal components as colours (default); mean: of the channels
+                      (featuremaps)
+
+Fields, where the checkpoint does not tell them or others are wanted:
+  data.mean=0.5,0.5,0.5 data.std=…   Of the pixels of each channel
+  data.cropPct=1                     No margin around the crop, as small images need
+  data.workers=4                     Threads that decode
+  model.imageSize=320,320            Positions are interpolated
+  model.heads=12                     Heads, which no file of weights tells
+  batch.micro=64                     Images that the device gets at once
+  maskRatio=0.75 seed=1              For reconstruct
+
+Examples:
+  deno task eval knn --checkpoint runs/quickstart/checkpoint.safetensors --data ~/flowers
+  deno task eval features --checkpoint mcmae_base.pth --data ~/images --out features.npz
+  deno task eval featuremaps --checkpoint mcmae_base.pth --data bundled:photos --out stages.png`;
+
+/** Each task is loaded when it is asked for. */
+const TASKS: Record<string, (args: readonly string[]) => Promise<number>> = {
+  knn: async (args) => await (await import("./eval/knn_task.ts")).knnTask(args),
+  classify: async (args) => await (await import("./eval/classify_task.ts")).classifyTask(args),
+  reconstruct: async (args) =>
+    await (await import("./eval/reconstruct_task.ts")).reconstructTask(args),
+  features: async (args) => await (await import("./eval/features_task.ts")).featuresTask(args),
+  featuremaps: async (args) =>
+    await (await import("./eval/feature_maps_task.ts")).featureMapsTask(args),
+};
+
+/** Tasks that train, with recipes and a help of their own. */
+const TRAINED: typeof TASKS = {
+  linprobe: async (args) => await (await import("./linprobe_command.ts")).linprobe(args),
+};
+
+/**
+ * Runs an evaluation.
+ *
+ * @returns The exit code.
+ * @throws {UsageError} If the arguments make no sense.
+ */
+export async function evalCommand([name, ...args]: readonly string[]): Promise<number> {
+  const isHelp = (word: string) => word === "--help" || word === "-h";
+  const names = [...Object.keys(TASKS), ...Object.keys(TRAINED)];
+  if (name !== undefined && Object.hasOwn(TRAINED, name)) return await TRAINED[name](args);
+  if (name !== undefined && (isHelp(name) || args.some(isHelp))) {
+    console.log(HELP);
+    return 0;
+  }
+  if (name === undefined || !Object.hasOwn(TASKS, name)) {
+    const meant = name === undefined ? undefined : nearest(name, names);
+    const found = name === undefined ? "Choose a task" : `Unknown task ${name}`;
+    throw new UsageError(
+      meant ? `${found}: did you mean ${meant}?` : `${found}: ${names.join(", ")}`,
+    );
+  }
+  return await TASKS[name](args);
+}

@@ -1,0 +1,82 @@
+/**
+ * Recipes of runs that begin with a pretrained model: the file tells what the recipe leaves open.
+ *
+ * @module
+ */
+import { inspectPretrained } from "../src/pretrained.ts";
+import type { EncoderSettings } from "../src/models/encoder.ts";
+import type { RunSettings } from "./recipe.ts";
+import { oldRunFolder, readRecipe } from "./run_folder.ts";
+import {
+  requestRun,
+  type RunOptionValues,
+  type RunRequest,
+  type wordsOf,
+} from "./training_command.ts";
+import { UsageError } from "./usage.ts";
+
+/** A recipe before it meets a checkpoint. */
+export interface Preset extends RunSettings {
+  readonly model: object;
+}
+
+/** A recipe with what the checkpoint tells. */
+export type Completed<P extends Preset> = Omit<P, "model"> & {
+  /** File that the encoder is from. */
+  readonly pretrained: string;
+  readonly model: EncoderSettings & P["model"];
+};
+
+/**
+ * Finds the folder and the recipe of such a run, and changes the recipe's fields.
+ *
+ * @param find Finds a preset by its name.
+ * @param values Options as given.
+ * @throws {UsageError} If they do not fit together, or the file is not there.
+ * @throws {CheckpointError} If the file holds no model.
+ */
+export async function requestFromCheckpoint<P extends Preset>(
+  find: (name: string) => P,
+  words: ReturnType<typeof wordsOf>,
+  values: RunOptionValues & { readonly checkpoint?: string },
+): Promise<RunRequest<Completed<P>>> {
+  const preset = find(words.name);
+  const { checkpoint, resume } = values;
+  if (resume && checkpoint !== undefined) {
+    throw new UsageError("Option --checkpoint does not go with --resume: a run keeps its own");
+  }
+  if (!resume && !checkpoint) {
+    throw new UsageError("Name the pretrained model: add --checkpoint FILE");
+  }
+  const completed = resume
+    ? await readRecipe<Preset>(await oldRunFolder(preset.name, values.out), find)
+    : await complete(preset, checkpoint!, words.fields);
+  const known = completed as unknown as Completed<P> & RunSettings;
+  return await requestRun(() => known, words, values);
+}
+
+/** A preset with what a checkpoint tells: the model's sizes, and its images' mean and deviation. */
+async function complete<P extends Preset>(
+  preset: P,
+  checkpoint: string,
+  fields: readonly string[],
+): Promise<Completed<P>> {
+  const { isFile } = await Deno.stat(checkpoint).catch(() => ({ isFile: false }));
+  if (!isFile) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
+  const given = fields.findLast((field) => field.startsWith("model.heads="));
+  const heads = given && Number(given.split("=")[1]);
+  // What the decoder's heads are makes no difference to an encoder.
+  const hints = { ...(heads && { heads }), decoderHeads: 1 };
+  const { settings, mean, std } = await inspectPretrained(checkpoint, hints);
+  const { channels } = settings;
+  const usual = channels === 3 ? preset.data : {
+    mean: Array<number>(channels).fill(0.5),
+    std: Array<number>(channels).fill(0.25),
+  };
+  return {
+    ...preset,
+    pretrained: checkpoint,
+    model: { ...settings, ...preset.model },
+    data: { ...preset.data, mean: mean ?? usual.mean, std: std ?? usual.std },
+  };
+}
