@@ -52,14 +52,7 @@ export async function prepareInference<P extends Params>(
 ): Promise<Inference> {
   const size = height * width * channels;
   const shape = [batch, height, width, channels];
-  const uploaded: Tensor[] = [];
-  const resident: P = map<Tensor, Tensor, P>(params, (leaf) => {
-    if (leaf.source.kind !== "host") return leaf;
-    uploaded.push(upload(device, leaf));
-    return uploaded.at(-1)!;
-  });
-  const free = () =>
-    uploaded.forEach(({ source }) => source.kind === "device" && source.buffer.destroy());
+  const { params: resident, free } = makeResident(device, params);
   const filled = (images: Float32Array, count: number) => {
     if (count > batch || images.length !== count * size) {
       throw new RangeError(
@@ -100,6 +93,25 @@ export async function prepareInference<P extends Params>(
     free();
     throw error;
   }
+}
+
+/**
+ * Parameters on the device.
+ *
+ * @returns `free` frees those that were in host memory; others are the caller's.
+ */
+export function makeResident<P extends Params>(
+  device: Device,
+  params: P,
+): { readonly params: P; free(): void } {
+  const buffers: GPUBuffer[] = [];
+  const resident: P = map<Tensor, Tensor, P>(params, (leaf) => {
+    if (leaf.source.kind !== "host") return leaf;
+    const moved = upload(device, leaf);
+    buffers.push((moved.source as { buffer: GPUBuffer }).buffer);
+    return moved;
+  });
+  return { params: resident, free: () => buffers.forEach((buffer) => buffer.destroy()) };
 }
 
 /** Outputs for N images of a source. */

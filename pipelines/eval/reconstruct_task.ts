@@ -1,9 +1,7 @@
 import { writeAtomically } from "../../src/atomic_file.ts";
 import { openDevice } from "../../src/device.ts";
-import { upload } from "../../src/plan/read.ts";
 import type { Params } from "../../src/optim.ts";
-import type { Tensor } from "../../src/tensor.ts";
-import { map } from "../../src/tree.ts";
+import { makeResident } from "../inference.ts";
 import { arrange, columnsOf, reconstruct, type ReconstructionSettings } from "../reconstruction.ts";
 import { table } from "../table.ts";
 import { UsageError } from "../usage.ts";
@@ -35,7 +33,7 @@ export async function reconstructTask(args: readonly string[]): Promise<number> 
   };
   const device = await openDevice();
   const skipped = new Map<string, string>();
-  const params = map<Tensor, Tensor, Params>(model.params, (leaf) => upload(device, leaf));
+  const { params } = makeResident(device, model.params as Params);
   const found = await reconstruct(
     ...[device, settings, params, source, count] as const,
     (name, reason) => skipped.set(name, reason),

@@ -33,19 +33,27 @@ export interface Outcome {
   readonly err: string;
 }
 
-// The task's own command, so with its permissions.
 const repository = fileURLToPath(new URL("../..", import.meta.url));
-const [run, ...rest] = config.tasks.pretrain.command.replace(
-  "pipelines/",
-  `${repository}pipelines/`,
-)
-  .split(" ").slice(2); // without XDG_RUNTIME_DIR=/tmp deno
+
+/** A task that trains or evaluates. */
+type TaskName = "pretrain" | "finetune" | "eval";
 
 /** Starts `deno task pretrain` without its set-up; the current folder is `scratch`. */
 export function startPretrain(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Deno.ChildProcess {
+  return startTask("pretrain", args, env);
+}
+
+function startTask(
+  task: TaskName,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Deno.ChildProcess {
+  // The task's own command, so with its permissions.
+  const command = config.tasks[task].command.replace("pipelines/", `${repository}pipelines/`);
+  const [run, ...rest] = command.split(" ").slice(2); // without XDG_RUNTIME_DIR=/tmp deno
   return new Deno.Command(Deno.execPath(), {
     // Quiet, since Deno tells on stderr what it downloads when its cache is empty.
     args: [run, "--quiet", ...rest, ...args],
@@ -61,14 +69,23 @@ let running = 0;
 const waiting: (() => void)[] = [];
 
 /** Runs `deno task pretrain` to its end; at most two runs at a time. */
-export async function pretrain(
+export function pretrain(
+  args: readonly string[],
+  env?: Record<string, string>,
+): Promise<Outcome> {
+  return runTask("pretrain", args, env);
+}
+
+/** Runs a task to its end; at most two at a time. */
+export async function runTask(
+  task: TaskName,
   args: readonly string[],
   env?: Record<string, string>,
 ): Promise<Outcome> {
   if (running === 2) await new Promise<void>((resolve) => waiting.push(resolve));
   else running++;
   try {
-    const { code, stdout, stderr } = await startPretrain(args, env).output();
+    const { code, stdout, stderr } = await startTask(task, args, env).output();
     const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
     return { code, out, err };
   } finally {

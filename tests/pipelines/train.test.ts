@@ -184,3 +184,27 @@ Deno.test("prepare() stops at a bad step with the parameters from before it", as
   assert.equal(open.count, 0);
   device.gpu.destroy();
 });
+
+Deno.test("prepare() mixes running statistics of all micro-batches, and none of a bad step", async () => {
+  const device = await openDevice();
+  const values = [1, 3, 10, 20, 5, NaN];
+  const trainer = await prepare<{ w: Tensor; seen: Tensor }, { x: Tensor }>(device, {
+    params: { w: tensor([1]), seen: tensor([8]) },
+    running: { paths: (path) => path === "seen", momentum: 0.5 },
+    loss: ({ params, batch }) => ({
+      loss: mean(square(sub(params.w, batch.x))),
+      statistics: { seen: batch.x },
+    }),
+    optimizer: adamW(SETTINGS),
+    batches: async function* (position) {
+      for (let i = position;; i++) yield { x: tensor([values[i % values.length]]) };
+    },
+    ...{ clipNorm: null, microBatch: 1, accumulate: 2, rate: () => 0.1, steps: 3 },
+  });
+  await assert.rejects(Array.fromAsync(trainer.run()), NonFiniteError);
+  const { params } = await trainer.snapshot();
+  const { data } = params.seen.source as { data: Float32Array };
+  // Means of 2 and 15, each weighing a half; the third step is bad.
+  assert.deepEqual([...data], [(8 / 2 + 2 / 2) / 2 + 15 / 2]);
+  device.gpu.destroy();
+});
