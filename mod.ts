@@ -124,10 +124,42 @@ export {
 // Pipelines
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";
 export { prepare, type StepMetrics, type Task, type Trainer } from "./pipelines/train.ts";
+export {
+  type Embedded,
+  type Embedding,
+  type EmbeddingOptions,
+  prepareEmbedding,
+} from "./pipelines/embed.ts";
+export {
+  type Encoder,
+  extractFeatures,
+  type FeatureOptions,
+  type Features,
+  featuresIn,
+} from "./pipelines/eval/features.ts";
+export { type StoredFeatures, writeFeatures } from "./pipelines/eval/feature_file.ts";
+export { knnAccuracy, type KnnOptions, type LabelledFeatures } from "./pipelines/eval/knn.ts";
+export { type FinetuneStages, finetuneStages, finetuneTask } from "./pipelines/finetune.ts";
+export {
+  classifierOf,
+  type FinetunePreset,
+  type FinetuneRecipe,
+  validateFinetune,
+} from "./pipelines/finetune_recipe.ts";
+export { type Inference, inferInOrder, prepareInference } from "./pipelines/inference.ts";
+export { type LabelledImages, labelledImages } from "./pipelines/labelled.ts";
+export { linprobeTask, probeFeatures } from "./pipelines/linprobe.ts";
 export { fit, type FitOptions, type Fitted } from "./pipelines/fit.ts";
 export { NonFiniteError } from "./pipelines/finite.ts";
 export { initialParams, pretrainStages, pretrainTask } from "./pipelines/pretrain.ts";
 export { type ImageSplits, openImages, photosFolder } from "./pipelines/images.ts";
 export { reconstruct, writePicture } from "./pipelines/reconstruction.ts";
 export { override, type Recipe, UsageError, validate } from "./pipelines/recipe.ts";
-export { findRecipe, recipes } from "./pipelines/recipes/mod.ts";
+export {
+  findFinetuneRecipe,
+  findProbeRecipe,
+  findRecipe,
+  finetuneRecipes,
+  probeRecipes,
+  recipes,
+} from "./pipelines/recipes/mod.ts";

@@ -11,6 +11,19 @@ import { brightness, color, contrast, sharpness } from "./enhance.ts";
 import type { Image } from "./resize.ts";
 import { autoContrast, equalize, invert, posterize, solarize, solarizeAdd } from "./tone.ts";
 
+/** Name of an op, as timm's. */
+export type RandAugmentOpName =
+  | `${"Posterize" | "Solarize" | "Color" | "Contrast" | "Brightness" | "Sharpness"}${
+    | ""
+    | "Increasing"}`
+  | "AutoContrast"
+  | "Equalize"
+  | "Invert"
+  | "Rotate"
+  | "SolarizeAdd"
+  | `Shear${"X" | "Y"}`
+  | `Translate${"X" | "Y"}${"" | "Rel"}`;
+
 /** An op of RandAugment. */
 export interface RandAugmentOp {
   /** The op's argument at a level in [0, 10]; the sign is drawn. Left out: it takes none. */
@@ -38,7 +51,7 @@ const shift = (image: Image, x: number, y: number, sampling: Sampling) =>
  * Color is the identity on one channel, and for other than three it and Contrast take the mean of
  * the channels for grey.
  */
-export const RAND_AUGMENT_OPS = {
+export const RAND_AUGMENT_OPS: Readonly<Record<RandAugmentOpName, RandAugmentOp>> = {
   AutoContrast: { apply: autoContrast },
   Equalize: { apply: equalize },
   Invert: { apply: invert },
@@ -80,10 +93,7 @@ export const RAND_AUGMENT_OPS = {
     argument: signed(0.45),
     apply: (image, share, sampling) => shift(image, 0, share * image.height, sampling),
   },
-} as const satisfies Record<string, RandAugmentOp>;
-
-/** Name of an op. */
-export type RandAugmentOpName = keyof typeof RAND_AUGMENT_OPS;
+};
 
 const PLAIN: readonly RandAugmentOpName[] = [
   ...["AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize"] as const,

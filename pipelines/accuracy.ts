@@ -37,7 +37,8 @@ export class AccuracyCount {
       let rank = 0;
       let total = 0;
       for (let k = 0; k < classes; k++) {
-        if (row[k] > own || row[k] === own && k < labels[i]) rank++;
+        // Written so that a score that is NaN is never right.
+        if (k !== labels[i] && (!(row[k] <= own) || row[k] === own && k < labels[i])) rank++;
         total += Math.exp(row[k] - own);
       }
       this.#n++;

@@ -56,10 +56,10 @@ export async function requestFromCheckpoint<P extends Preset>(
 }
 
 /** A preset with what a checkpoint tells: the model's sizes, and its images' mean and deviation. */
-async function complete<P extends Preset>(
+export async function complete<P extends Preset>(
   preset: P,
   checkpoint: string,
-  fields: readonly string[],
+  fields: readonly string[] = [],
 ): Promise<Completed<P>> {
   const { isFile } = await Deno.stat(checkpoint).catch(() => ({ isFile: false }));
   if (!isFile) throw new UsageError(`Cannot read ${checkpoint}: no such file`);

@@ -31,7 +31,7 @@ import {
 } from "./run_folder.ts";
 import { countParameters, type Ended, runInfo, writeRunInfo } from "./run_info.ts";
 import { initialWeights, prepare, type Task, type Trainer } from "./train.ts";
-import { type Options, parseWords, UsageError } from "./usage.ts";
+import { type Options, UsageError } from "./usage.ts";
 
 /** Options of every command that trains. */
 export const RUN_OPTIONS = {

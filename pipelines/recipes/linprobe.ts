@@ -51,3 +51,26 @@ export const linprobe: ProbePreset = {
   report: { every: 500, images: 6 },
   paper: null,
 };
+
+/**
+ * On cached features of Fashion-MNIST.
+ *
+ *     deno task eval linprobe linprobe_fashion --fast --checkpoint F
+ */
+export const linprobeFashion: ProbePreset = {
+  ...linprobeImagenet,
+  name: "linprobe_fashion",
+  source: "linprobe_imagenet, for 28 × 28 grey pixels",
+  data: {
+    ...linprobeImagenet.data,
+    path: "/usr/share/datasets/fashion-mnist", // Debian's package
+    crop: { scale: [0.8, 1], flip: true },
+    cropPct: 1,
+    workers: 1,
+  },
+  batch: { micro: 256, effective: 1024 },
+  optimizer: { ...linprobeImagenet.optimizer, blr: 0.4 },
+  schedule: { epochs: 30, warmupEpochs: 3, steps: null },
+  checkpoint: { every: 200, keep: 2 },
+  paper: null,
+};

@@ -2,9 +2,9 @@
 import type { FinetunePreset } from "../finetune_recipe.ts";
 import type { ProbePreset } from "../probe_recipe.ts";
 import { nearest, type Recipe, UsageError } from "../recipe.ts";
-import { fashionMnist } from "./fashion_mnist.ts";
+import { fashionMnist, fashionMnistMae } from "./fashion_mnist.ts";
 import { finetune, finetuneFashion, finetuneImagenet } from "./finetune.ts";
-import { linprobe, linprobeImagenet } from "./linprobe.ts";
+import { linprobe, linprobeFashion, linprobeImagenet } from "./linprobe.ts";
 import { maeBase } from "./mae_base.ts";
 import { mcmaeBase } from "./mcmae_base.ts";
 import { mcmaeBaseStar } from "./mcmae_base_star.ts";
@@ -17,6 +17,7 @@ import { quickstart } from "./quickstart.ts";
 export const recipes: readonly Recipe[] = [
   quickstart,
   fashionMnist,
+  fashionMnistMae,
   mcmaeSmall,
   mcmaeBase,
   mcmaeBaseStar,
@@ -51,7 +52,7 @@ export function findFinetuneRecipe(name: string): FinetunePreset {
 }
 
 /** Recipes of linear probes. */
-export const probeRecipes: readonly ProbePreset[] = [linprobe, linprobeImagenet];
+export const probeRecipes: readonly ProbePreset[] = [linprobe, linprobeFashion, linprobeImagenet];
 
 /**
  * Finds a recipe of a linear probe by its name.

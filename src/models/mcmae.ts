@@ -337,7 +337,7 @@ export function multiScale(
   >,
   e1: Tensor,
   e2: Tensor,
-) {
+): Tensor[] {
   if (!stage1_output_decode || !stage2_output_decode) return [];
   return [
     stridedConvolution(e1, stage1_output_decode),

@@ -53,7 +53,7 @@ Deno.test("knnAccuracy() matches its float64 reference, whatever k, temperature 
     const [count, queries, width, k, temperature] of [
       [37, 11, 6, 20, 0.07],
       [40, 12, 8, 1, 0.07],
-      [40, 13, 5, 200, 1],
+      [37, 13, 5, 200, 1],
       [4, 5, 3, 20, 0.01],
     ]
   ) {
@@ -95,6 +95,13 @@ Deno.test("knnAccuracy() counts no class without a vote, and breaks ties by the 
     top1: 1 / 3,
     top5: 2 / 3,
   });
+});
+
+Deno.test("knnAccuracy() takes an opposite neighbour before the rows that fill up a tile", async () => {
+  const train = { features: new Float32Array([-1, 0]), labels: new Int32Array([1]) };
+  const val = { features: new Float32Array([1, 0]), labels: new Int32Array([1]) };
+  const { top1 } = await knnAccuracy(device, { train, val, classes: 2 });
+  assert.equal(top1, 1);
 });
 
 Deno.test("knnAccuracy() refuses what it cannot compare", async () => {

@@ -100,7 +100,7 @@ Deno.test("matchWeights() takes grids that are no squares as they are given", as
 });
 
 Deno.test("describeMatch() counts by groups of names, in ten lines at most", async () => {
-  using file = await openWeights("tests/golden/checkpoint_cudatag_legacy.pth");
+  using file = await openWeights("tests/golden/checkpoint_pretrain_legacy.pth");
   const own = [...file.tensors].filter(([name]) => !/^(decoder|mask|stage|norm)/.test(name));
   const like = fromEntries([
     ...own.map(([name, { shape }]) => [name, zeros(shape)] as const),
@@ -121,7 +121,7 @@ Deno.test("describeMatch() counts by groups of names, in ten lines at most", asy
     "Not in the file: fc_norm.*: 2, head.weight",
     "Left out of the file: mask_token, decoder_pos_embed, stage1_output_decode.*: 2, " +
     "stage2_output_decode.*: 2, norm.*: 2, decoder_embed.*: 2, decoder_blocks.*: 12, " +
-    "decoder_norm.*: 2",
+    "decoder_norm.*: 2, decoder_pred.*: 2",
   ]);
   const all = await matchWeights(file, fromEntries([["norm.weight", zeros([16])]]));
   assert.equal(describeMatch(all).split("\n")[0], "1 of 1 parameters are loaded");

@@ -66,9 +66,12 @@ Deno.test("openWeights() keeps what a run of PyTorch says of itself, and its oth
   assert.equal((file.metadata.args as { nb_classes: number }).nb_classes, 10);
   assert.ok([...file.others.keys()].every((name) => /^optimizer\.state\.\d+\.\w+$/.test(name)));
   assert.equal(file.others.size, 3 * 71);
-  using older = await openWeights(golden("cudatag_legacy.pth")); // its steps are plain numbers
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/older.pth`; // of a version whose steps are plain numbers
+  writeTorch(path, { model: { a: one(1) }, optimizer: { state: { 0: { step: 7 } } } });
+  using older = await openWeights(path);
   const step = older.others.get("optimizer.state.0.step")!;
-  assert.deepEqual([step.dtype, step.shape], ["int64", []]);
+  assert.deepEqual([step.dtype, step.shape, [...await step.values()]], ["int64", [], [7]]);
 });
 
 Deno.test("openWeights() finds the state dict, and drops the prefixes of wrappers", async () => {

@@ -1,0 +1,239 @@
+/**
+ * What pretraining is worth on Fashion-MNIST: encoders that were pretrained in different ways, or not
+ * at all, measured alike. One row a way, several seeds.
+ *
+ * @module
+ */
+import { findImages } from "../data/find.ts";
+import { subset } from "../data/place.ts";
+import { type ImageSource, openSource } from "../data/source.ts";
+import { type ModelMetadata, writeModels } from "./checkpoints.ts";
+import type { Device } from "../src/device.ts";
+import { classifierFeatures, type ClassifierParams, logitsOf } from "../src/models/classifier.ts";
+import { loadClassifier, loadPretrained } from "../src/pretrained.ts";
+import { sizeOf, type Tensor } from "../src/tensor.ts";
+import { entries } from "../src/tree.ts";
+import { prepareAccuracy } from "./accuracy.ts";
+import { extractFeatures } from "./eval/features.ts";
+import { knnAccuracy, type LabelledFeatures } from "./eval/knn.ts";
+import { finetuneTask, initialClassifier } from "./finetune.ts";
+import { classifierOf, type FinetunePreset, type FinetuneRecipe } from "./finetune_recipe.ts";
+import { complete } from "./from_checkpoint.ts";
+import { type FeatureProbe, probeFeatures } from "./linprobe.ts";
+import { initialParams, pretrainTask } from "./pretrain.ts";
+import { override, type Recipe } from "./recipe.ts";
+import { initialWeights, prepare } from "./train.ts";
+
+/** Images and settings of the comparison. */
+export interface FashionSettings {
+  readonly train: ImageSource;
+  readonly test: ImageSource;
+  /** Where checkpoints of the encoders go. */
+  readonly folder: string;
+  readonly finetuning: FinetunePreset;
+  readonly probe: FeatureProbe;
+  /** Is told what is being done. */
+  readonly say: (text: string) => void;
+}
+
+/** A way to an encoder. */
+export interface Way {
+  readonly name: string;
+  /** The pretraining recipe; raw pixels have none. */
+  readonly recipe?: Recipe;
+  /** False leaves the encoder as it was drawn. */
+  readonly isTrained?: boolean;
+}
+
+/** Figures of one way and one seed; shares of the test images, seconds. */
+export interface FashionResult {
+  readonly way: string;
+  readonly seed: number;
+  readonly linprobe: number;
+  readonly knn: number;
+  readonly finetuned?: number;
+  /** Parameters of the encoder. */
+  readonly parameters?: number;
+  readonly pretrainSeconds?: number;
+  readonly seconds: number;
+}
+
+export const CLASSES = 10;
+
+/** The ways, from the poorest: the paper expects each to be better than the one before. */
+export function waysOf(mcmae: Recipe, mae: Recipe): Way[] {
+  return [
+    { name: "raw pixels" },
+    { name: "random encoder", recipe: mcmae, isTrained: false },
+    { name: "MAE (ViT)", recipe: mae },
+    {
+      name: "MCMAE, convolutions not masked",
+      recipe: override(mcmae, ["model.maskedConvolution=false"]),
+    },
+    { name: "MCMAE", recipe: mcmae },
+  ];
+}
+
+/**
+ * Opens Fashion-MNIST.
+ *
+ * @param most Images of each split, for a quick look; all if left out.
+ */
+export async function openFashion(
+  path: string,
+  most?: number,
+): Promise<Pick<FashionSettings, "train" | "test">> {
+  const { train, val: test } = await findImages(path);
+  if (!test) throw new Error(`Cannot use ${path}: it has no t10k files to test on`);
+  const some = (source: ImageSource) =>
+    most === undefined || most >= source.length
+      ? source
+      : subset(source, Uint32Array.from({ length: most }, (_, i) => i));
+  return { train: some(train), test: some(test) };
+}
+
+/** Makes an encoder and measures it. */
+export async function measureWay(
+  device: Device,
+  settings: FashionSettings,
+  { name, recipe, isTrained = true }: Way,
+  seed: number,
+): Promise<FashionResult> {
+  const began = performance.now();
+  const since = (start: number) => (performance.now() - start) / 1000;
+  if (!recipe) {
+    const figures = await measureFeatures(device, settings, seed, {
+      train: await pixelsOf(settings.train),
+      test: await pixelsOf(settings.test),
+    });
+    return { way: name, seed, ...figures, seconds: since(began) };
+  }
+  const seeded: Recipe = { ...recipe, seed };
+  const path = `${settings.folder}/${name.replaceAll(/\W+/g, "_")}-${seed}`;
+  const start = performance.now();
+  await makeEncoder(device, settings, seeded, path, isTrained);
+  const pretrainSeconds = isTrained ? since(start) : undefined;
+  const checkpoint = `${path}/checkpoint.safetensors`;
+  const pretrained = await loadPretrained(checkpoint);
+  settings.say("features");
+  const featuresOf = async (source: ImageSource): Promise<LabelledFeatures> => {
+    const { features: { global }, labels } = await extractFeatures(device, pretrained, source, {
+      ...{ batch: 128, cropPct: 1 },
+    });
+    return { features: global, labels: labels! };
+  };
+  const sets = {
+    train: await featuresOf(settings.train),
+    test: await featuresOf(settings.test),
+  };
+  const figures = await measureFeatures(device, settings, seed, sets);
+  settings.say("fine-tuning");
+  const { top1, parameters } = await finetuned(device, settings, checkpoint, seed);
+  return {
+    ...{ way: name, seed, ...figures, finetuned: top1, parameters },
+    ...{ pretrainSeconds, seconds: since(began) },
+  };
+}
+
+/** Pixels as they are, for features. */
+async function pixelsOf(source: ImageSource): Promise<LabelledFeatures> {
+  const { get } = await openSource(source, 1);
+  const { pixels: { length: size } } = await get(0);
+  const features = new Float32Array(source.length * size);
+  for (let i = 0; i < source.length; i++) {
+    const { pixels } = await get(i);
+    for (let j = 0; j < size; j++) features[i * size + j] = pixels[j] / 255;
+  }
+  return { features, labels: source.labels! };
+}
+
+/** Pretrains, or just draws, and writes the model. */
+async function makeEncoder(
+  device: Device,
+  { train, say }: FashionSettings,
+  recipe: Recipe,
+  folder: string,
+  isTrained: boolean,
+): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  const about: ModelMetadata = {
+    model: JSON.stringify(recipe.model),
+    mean: JSON.stringify(recipe.data.mean),
+    std: JSON.stringify(recipe.data.std),
+  };
+  if (!isTrained) {
+    const weights = { params: initialParams(recipe), state: {} };
+    return await writeModels(folder, { step: 0, position: 0, weights }, about);
+  }
+  const task = pretrainTask(recipe, train);
+  const trainer = await prepare(device, { ...task, checks: false });
+  for await (const group of trainer.run()) {
+    const { step, loss, imagesPerSecond } = group.at(-1)!;
+    say(
+      `pretraining ${step}/${task.steps}, loss ${loss.toFixed(3)}, ${
+        imagesPerSecond.toFixed(0)
+      } images/s`,
+    );
+  }
+  const weights = await trainer.snapshot();
+  await writeModels(folder, { step: task.steps, position: 0, weights }, about);
+}
+
+async function measureFeatures(
+  device: Device,
+  { probe, say }: FashionSettings,
+  seed: number,
+  { train, test }: { readonly train: LabelledFeatures; readonly test: LabelledFeatures },
+): Promise<Pick<FashionResult, "linprobe" | "knn">> {
+  say("linear probe");
+  const sets = { train, val: test, classes: CLASSES };
+  const { accuracy: { top1: linprobe } } = await probeFeatures(device, { ...probe, seed }, sets);
+  say("nearest neighbours");
+  const { top1: knn } = await knnAccuracy(device, sets);
+  return { linprobe, knn };
+}
+
+async function finetuned(
+  device: Device,
+  { train, test, finetuning, say }: FashionSettings,
+  checkpoint: string,
+  seed: number,
+): Promise<{ top1: number; parameters: number }> {
+  const recipe = { ...await complete(finetuning, checkpoint), seed } as unknown as FinetuneRecipe;
+  const classifier = classifierOf(recipe, CLASSES);
+  const { params } = await loadClassifier(
+    checkpoint,
+    classifier,
+    initialClassifier(recipe, classifier),
+  );
+  const task = finetuneTask(recipe, params, { source: train, classes: CLASSES });
+  const trainer = await prepare(device, { ...task, checks: false });
+  for await (const group of trainer.run()) {
+    const { step, loss, imagesPerSecond } = group.at(-1)!;
+    say(
+      `fine-tuning ${step}/${task.steps}, loss ${loss.toFixed(3)}, ${
+        imagesPerSecond.toFixed(0)
+      } images/s`,
+    );
+  }
+  const { imageSize: [height, width], channels } = recipe.model;
+  const { mean, std, workers, cropPct } = recipe.data;
+  const accuracy = await prepareAccuracy(
+    device,
+    {
+      ...{ source: test, batch: 128, channels, mean, std, workers },
+      crop: { width, height, cropPct },
+    },
+    trainer.params,
+    (params, images) => {
+      const own = params as unknown as ClassifierParams;
+      return logitsOf(own, classifierFeatures(own, classifier, images));
+    },
+  );
+  const { top1 } = await accuracy.measure();
+  accuracy.destroy();
+  const encoder = entries<Tensor>(initialWeights(task).params).filter(([path]) =>
+    !path.startsWith("head.")
+  );
+  return { top1, parameters: encoder.reduce((n, [, { shape }]) => n + sizeOf(shape), 0) };
+}

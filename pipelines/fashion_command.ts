@@ -1,0 +1,150 @@
+/**
+ * `deno task fashion`: pretrains on Fashion-MNIST in several ways, and prints what each is worth.
+ *
+ * @module
+ */
+import { openDevice } from "../src/device.ts";
+import {
+  type FashionResult,
+  type FashionSettings,
+  measureWay,
+  openFashion,
+  waysOf,
+} from "./fashion.ts";
+import { percent, rounded } from "./eval/result.ts";
+import { override } from "./recipe.ts";
+import { findFinetuneRecipe, findProbeRecipe, findRecipe } from "./recipes/mod.ts";
+import { exists, takeRunFolder, writeWhole } from "./run_folder.ts";
+import { table } from "./table.ts";
+import { parseWords, UsageError } from "./usage.ts";
+
+const HELP =
+  `Compare ways of pretraining on Fashion-MNIST: linear probe, nearest neighbours, fine-tuning.
+
+  deno task fashion [options]
+
+Options:
+  --data DIR            IDX files (default: Debian's dataset-fashion-mnist)
+  --out DIR             Encoders and results (default runs/fashion); what is there is not done again
+  --seeds N             Repeat with N seeds (default 3)
+  --images N            Take the first N images of each split, for a quick look
+  --pretrain-epochs E   Epochs of pretraining (default: the recipes')
+  --finetune-epochs E   Epochs of fine-tuning (default: the recipe's)
+  --help
+
+Rows: raw pixels; an encoder as drawn; MAE with a ViT of as many parameters; MCMAE whose convolutions
+see masked cells; MCMAE. The test images are used for these figures alone. The last line on stdout is
+one JSON object.`;
+
+/**
+ * Runs the command.
+ *
+ * @returns The exit code.
+ */
+export async function fashionCommand(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseWords(args, {
+    data: { type: "string", default: "/usr/share/datasets/fashion-mnist" },
+    out: { type: "string", default: "runs/fashion" },
+    seeds: { type: "string", default: "3" },
+    images: { type: "string" },
+    "pretrain-epochs": { type: "string" },
+    "finetune-epochs": { type: "string" },
+  }, "see deno task fashion --help");
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  if (positionals.length > 0) throw new UsageError(`Expected options only, got ${positionals[0]}`);
+  const seeds = positive("seeds", values.seeds);
+  const images = values.images === undefined ? undefined : positive("images", values.images);
+  const epochs = (value: string | undefined) =>
+    value === undefined ? [] : [`schedule.epochs=${value}`, "schedule.warmupEpochs=0"];
+  const { data, out } = values;
+  if (!await exists(data)) {
+    throw new UsageError(
+      `Cannot read ${data}: no such folder; install dataset-fashion-mnist or add --data DIR`,
+    );
+  }
+  const pretraining = (name: string) =>
+    override(findRecipe(name), [`data.path=${data}`, ...epochs(values["pretrain-epochs"])]);
+  const ways = waysOf(pretraining("fashion_mnist"), pretraining("fashion_mnist_mae"));
+  const opened = await openFashion(data, images);
+  using _lock = await takeRunFolder(out);
+  const results = await readResults(out);
+  const device = await openDevice();
+  console.error(
+    `${device.name}, ${opened.train.length} images to train on, ${opened.test.length} to test on`,
+  );
+  for (let seed = 0; seed < seeds; seed++) {
+    for (const way of ways) {
+      if (results.some((result) => result.way === way.name && result.seed === seed)) continue;
+      const say = speaker(`${way.name}, seed ${seed}`);
+      const settings: FashionSettings = {
+        ...opened,
+        ...{ folder: out, say },
+        finetuning: override(findFinetuneRecipe("finetune_fashion"), [
+          `data.path=${data}`,
+          ...epochs(values["finetune-epochs"]),
+        ]),
+        probe: findProbeRecipe("linprobe_fashion"),
+      };
+      const result = await measureWay(device, settings, way, seed);
+      results.push(result);
+      await writeWhole(`${out}/results.json`, `${JSON.stringify(results, null, 2)}\n`);
+      console.error(`${way.name}, seed ${seed}: ${result.seconds.toFixed(0)} s`);
+    }
+  }
+  const rows = ways.map(({ name }) =>
+    rowOf(name, results.filter(({ way, seed }) => way === name && seed < seeds))
+  );
+  const titles = ["", "linear probe", "k-NN", "fine-tuned", "parameters", "pretraining"];
+  for (const line of table([titles, ...rows])) console.log(line);
+  console.log(JSON.stringify({ task: "fashion", seeds, n: opened.test.length, results }));
+  return 0;
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new UsageError(`Option --${name} expects a positive integer, got ${text || "nothing"}`);
+}
+
+async function readResults(folder: string): Promise<FashionResult[]> {
+  const path = `${folder}/results.json`;
+  return await exists(path) ? JSON.parse(await Deno.readTextFile(path)) : [];
+}
+
+/** Says on stderr what is being done, every ten seconds at most. */
+function speaker(about: string): (text: string) => void {
+  let spoken = -Infinity;
+  return (text) => {
+    if (performance.now() - spoken < 10_000) return;
+    spoken = performance.now();
+    console.error(`${about}: ${text}`);
+  };
+}
+
+function rowOf(name: string, results: readonly FashionResult[]): string[] {
+  const figures = (of: (result: FashionResult) => number | undefined) =>
+    results.map(of).filter((value) => value !== undefined);
+  const [seconds] = [figures(({ pretrainSeconds }) => pretrainSeconds)];
+  return [
+    name,
+    ...[figures(({ linprobe }) => linprobe), figures(({ knn }) => knn), figures((r) => r.finetuned)]
+      .map(spread),
+    results[0]?.parameters?.toLocaleString("en") ?? "",
+    seconds.length > 0 ? `${mean(seconds).toFixed(0)} s` : "",
+  ];
+}
+
+/** `88.12 % ± 0.21`: mean and standard deviation over seeds. */
+function spread(shares: readonly number[]): string {
+  if (shares.length === 0) return "";
+  const average = mean(shares);
+  const variance = mean(shares.map((share) => (share - average) ** 2));
+  return `${percent(average)} ± ${(100 * rounded(Math.sqrt(variance))).toFixed(2)}`;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
