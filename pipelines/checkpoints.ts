@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoint.ts";
+import type { EncoderSettings } from "../src/models/encoder.ts";
 import type { Params } from "../src/optim.ts";
 import {
   loadSafetensors,
@@ -13,7 +14,7 @@ import {
   type Safetensors,
   writeSafetensors,
 } from "../src/safetensors.ts";
-import type { RunSettings } from "./recipe.ts";
+import type { DataSettings, RunSettings } from "./recipe.ts";
 import { exists, FILES } from "./run_folder.ts";
 import type { Place, Weights } from "./train.ts";
 
@@ -25,6 +26,20 @@ export interface Best {
 
 /** What files of the model say of it: `model`, `mean`, `std`, `classes`, each as JSON. */
 export type ModelMetadata = Readonly<Record<string, string>>;
+
+/** What to say of a model whose images have this mean and deviation. */
+export function describeModel(
+  settings: EncoderSettings,
+  { mean, std }: Pick<DataSettings, "mean" | "std">,
+  classNames?: readonly string[],
+): ModelMetadata {
+  return {
+    model: JSON.stringify(settings),
+    mean: JSON.stringify(mean),
+    std: JSON.stringify(std),
+    ...(classNames && { classes: JSON.stringify(classNames) }),
+  };
+}
 
 /** Where a run stands, with all that it needs to go on. */
 export interface Checkpoint<P extends Params = Params> extends Place {

@@ -7,7 +7,7 @@
 import { findImages } from "../data/find.ts";
 import { subset } from "../data/place.ts";
 import { type ImageSource, openSource } from "../data/source.ts";
-import { type ModelMetadata, writeModels } from "./checkpoints.ts";
+import { describeModel, writeModels } from "./checkpoints.ts";
 import type { Device } from "../src/device.ts";
 import { classifierFeatures, type ClassifierParams, logitsOf } from "../src/models/classifier.ts";
 import { loadClassifier, loadPretrained } from "../src/pretrained.ts";
@@ -156,11 +156,7 @@ async function makeEncoder(
   isTrained: boolean,
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  const about: ModelMetadata = {
-    model: JSON.stringify(recipe.model),
-    mean: JSON.stringify(recipe.data.mean),
-    std: JSON.stringify(recipe.data.std),
-  };
+  const about = describeModel(recipe.model, recipe.data);
   if (!isTrained) {
     const weights = { params: initialParams(recipe), state: {} };
     return await writeModels(folder, { step: 0, position: 0, weights }, about);

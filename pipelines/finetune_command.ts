@@ -9,6 +9,7 @@ import { classifierFeatures, type ClassifierParams, logitsOf } from "../src/mode
 import type { Params } from "../src/optim.ts";
 import { loadClassifier } from "../src/pretrained.ts";
 import { prepareAccuracy } from "./accuracy.ts";
+import { describeModel } from "./checkpoints.ts";
 import { finetuneTask, initialClassifier } from "./finetune.ts";
 import { classifierOf, type FinetuneRecipe, validateFinetune } from "./finetune_recipe.ts";
 import { labelledImages } from "./labelled.ts";
@@ -89,12 +90,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
   return await runTraining({
     ...{ command: "finetune", request, images, device, notes, imageSize: model.imageSize },
     task: finetuneTask(recipe, match.params, { source: train, classes, onBatch: notes.onBatch }),
-    model: {
-      model: JSON.stringify(classifier.encoder),
-      mean: JSON.stringify(data.mean),
-      std: JSON.stringify(data.std),
-      ...(classNames && { classes: JSON.stringify(classNames) }),
-    },
+    model: describeModel(classifier.encoder, data, classNames),
     facts: { pretrained: recipe.pretrained, classes: String(classes) },
     async watch({ params }) {
       if (!val) return { destroy() {} };

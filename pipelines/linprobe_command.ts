@@ -13,6 +13,7 @@ import type { Params } from "../src/optim.ts";
 import { loadClassifier } from "../src/pretrained.ts";
 import { key } from "../src/random.ts";
 import { type Accuracy, prepareAccuracy } from "./accuracy.ts";
+import { describeModel } from "./checkpoints.ts";
 import { startCount } from "./count.ts";
 import type { LabelledFeatures } from "./eval/knn.ts";
 import { percent, rounded } from "./eval/result.ts";
@@ -160,12 +161,7 @@ async function probePublished(
       paper,
     },
     task: linprobeTask(recipe, params, { source: train, classes, onBatch: notes.onBatch }),
-    model: {
-      model: JSON.stringify(settings.encoder),
-      mean: JSON.stringify(data.mean),
-      std: JSON.stringify(data.std),
-      ...(classNames && { classes: JSON.stringify(classNames) }),
-    },
+    model: describeModel(settings.encoder, data, classNames),
     facts: { pretrained: recipe.pretrained, classes: String(classes) },
     async watch({ params }) {
       const { measure, destroy } = await prepareAccuracy(

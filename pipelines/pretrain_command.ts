@@ -4,6 +4,7 @@
  * @module
  */
 import { openDevice } from "../src/device.ts";
+import { describeModel } from "./checkpoints.ts";
 import { openImages } from "./images.ts";
 import { preparePanels } from "./panels.ts";
 import { pretrainTask } from "./pretrain.ts";
@@ -86,11 +87,7 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
   return await runTraining({
     ...{ command: "pretrain", request, images, device, notes, imageSize: model.imageSize },
     task: pretrainTask(recipe, train, notes.onBatch),
-    model: {
-      model: JSON.stringify(model),
-      mean: JSON.stringify(data.mean),
-      std: JSON.stringify(data.std),
-    },
+    model: describeModel(model, data),
     async watch({ params }) {
       const panels = await preparePanels(device, recipe, params, val, out, notes.onBad);
       const validate = images.val &&

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { nearest, override, type Recipe, UsageError, validate } from "../../pipelines/recipe.ts";
-import { findRecipe, recipes } from "../../pipelines/recipes/mod.ts";
+import { validateFinetune } from "../../pipelines/finetune_recipe.ts";
+import { validateProbe } from "../../pipelines/probe_recipe.ts";
+import { findRecipe, finetuneRecipes, probeRecipes, recipes } from "../../pipelines/recipes/mod.ts";
 import { editDistance } from "../../pipelines/usage.ts";
 
 // Pinned, so that the recipe may change.
@@ -37,6 +39,7 @@ Deno.test("recipes are valid, plain data, and named once", () => {
   assert.deepEqual(recipes.map(({ name }) => name), [
     "quickstart",
     "fashion_mnist",
+    "fashion_mnist_mae",
     "mcmae_small",
     "mcmae_base",
     "mcmae_base_star",
@@ -44,6 +47,26 @@ Deno.test("recipes are valid, plain data, and named once", () => {
     "mcmae_huge",
     "mae_base",
   ]);
+});
+
+Deno.test("recipes of fine-tuning and probing are valid with any encoder, and named once", () => {
+  const encoders = [findRecipe("mcmae_base").model, findRecipe("mae_base").model];
+  for (const encoder of encoders) {
+    for (const preset of finetuneRecipes) {
+      assert.deepEqual(JSON.parse(JSON.stringify(preset)), preset);
+      const model = { ...encoder, ...preset.model };
+      const recipe = { ...preset, pretrained: "file", model };
+      validateFinetune(override(recipe, ["data.path=images"]));
+    }
+    for (const preset of probeRecipes) {
+      assert.deepEqual(JSON.parse(JSON.stringify(preset)), preset);
+      const model = { ...encoder, ...preset.model };
+      const recipe = { ...preset, pretrained: "file", model };
+      validateProbe(override(recipe, ["data.path=images"]));
+    }
+  }
+  const all = [...recipes, ...finetuneRecipes, ...probeRecipes].map(({ name }) => name);
+  assert.equal(new Set(all).size, all.length);
 });
 
 Deno.test("recipes have the sizes of Table 7", async () => {
