@@ -34,7 +34,7 @@ const fails = (shapes: Shapes, hints: Parameters<typeof inferSettings>[1], messa
 
 Deno.test("inferSettings() finds every recipe's model in the shapes of its parameters", () => {
   for (const { name, model } of recipes) {
-    const hints = name === "fashion_mnist"
+    const hints = name.startsWith("fashion_mnist")
       ? { heads: model.heads, decoderHeads: model.decoderHeads }
       : {};
     const inferred = inferSettings(shapesOf(model), hints);
