@@ -62,7 +62,7 @@ export class AccuracyCount {
  */
 export async function prepareAccuracy<P extends Params>(
   device: Device,
-  options: Omit<EvaluationOptions, "crop"> & { readonly crop: Required<EvaluationOptions["crop"]> },
+  options: EvaluationOptions,
   params: P,
   score: (params: P, images: Tensor) => Tensor,
 ): Promise<{ measure(): Promise<Accuracy>; destroy(): void }> {

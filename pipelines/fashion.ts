@@ -17,7 +17,12 @@ import { prepareAccuracy } from "./accuracy.ts";
 import { extractFeatures } from "./eval/features.ts";
 import { knnAccuracy, type LabelledFeatures } from "./eval/knn.ts";
 import { finetuneTask, initialClassifier } from "./finetune.ts";
-import { classifierOf, type FinetunePreset, type FinetuneRecipe } from "./finetune_recipe.ts";
+import {
+  classifierOf,
+  evaluationCropOf,
+  type FinetunePreset,
+  type FinetuneRecipe,
+} from "./finetune_recipe.ts";
 import { complete } from "./from_checkpoint.ts";
 import { type FeatureProbe, probeFeatures } from "./linprobe.ts";
 import { initialParams, pretrainTask } from "./pretrain.ts";
@@ -212,13 +217,13 @@ async function finetuned(
       } images/s`,
     );
   }
-  const { imageSize: [height, width], channels } = recipe.model;
-  const { mean, std, workers, cropPct } = recipe.data;
+  const { channels } = recipe.model;
+  const { mean, std, workers } = recipe.data;
   const accuracy = await prepareAccuracy(
     device,
     {
       ...{ source: test, batch: 128, channels, mean, std, workers },
-      crop: { width, height, cropPct },
+      crop: evaluationCropOf(recipe.model, recipe.data),
     },
     trainer.params,
     (params, images) => {

@@ -11,7 +11,12 @@ import { loadClassifier } from "../src/pretrained.ts";
 import { prepareAccuracy } from "./accuracy.ts";
 import { describeModel } from "./checkpoints.ts";
 import { finetuneTask, initialClassifier } from "./finetune.ts";
-import { classifierOf, type FinetuneRecipe, validateFinetune } from "./finetune_recipe.ts";
+import {
+  classifierOf,
+  evaluationCropOf,
+  type FinetuneRecipe,
+  validateFinetune,
+} from "./finetune_recipe.ts";
 import { labelledImages } from "./labelled.ts";
 import { checkContinues } from "./recipe.ts";
 import { requestFromCheckpoint } from "./from_checkpoint.ts";
@@ -86,7 +91,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
   console.error(`${recipe.pretrained}: ${describeMatch(match)}\n`);
   const device = await openDevice();
   const notes = await openNotes(request);
-  const { imageSize: [height, width], channels } = model;
+  const { channels } = model;
   return await runTraining({
     ...{ command: "finetune", request, images, device, notes, imageSize: model.imageSize },
     task: finetuneTask(recipe, match.params, { source: train, classes, onBatch: notes.onBatch }),
@@ -99,7 +104,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
         {
           ...{ source: val, batch: batch.micro, channels, mean: data.mean, std: data.std },
           ...{ workers: data.workers, maxBad: data.maxBad },
-          crop: { width, height, cropPct: data.cropPct },
+          crop: evaluationCropOf(model, data),
           ...(data.cache && { cache: { folder: data.cache, side: data.cacheSide } }),
         },
         params as unknown as ClassifierParams & Params,

@@ -5,6 +5,7 @@
  * @module
  */
 import { parseRandAugment } from "../data/rand_augment.ts";
+import type { EvaluationCrop } from "../data/evaluation_loader.ts";
 import type { Mixup } from "../data/mixup.ts";
 import type { Erasing } from "../data/random_erasing.ts";
 import type { ClassifierSettings } from "../src/models/classifier.ts";
@@ -44,8 +45,19 @@ export interface MixSettings {
 
 /** Images that are evaluated on too. */
 export interface EvaluatedData extends DataSettings {
-  /** Share of the resized image that evaluation takes; 224/256 as published, 1 for small images. */
-  readonly cropPct: number;
+  /**
+   * Share of the resized image that evaluation takes; `null` as published, 224/256 up to 224 pixels
+   * and all of it above. Small images want 1.
+   */
+  readonly cropPct: number | null;
+}
+
+/** The crop of evaluation. */
+export function evaluationCropOf(
+  { imageSize: [height, width] }: Pick<EncoderSettings, "imageSize">,
+  { cropPct }: Pick<EvaluatedData, "cropPct">,
+): EvaluationCrop {
+  return { width, height, ...(cropPct !== null && { cropPct }) };
 }
 
 /** A figure of the paper, to be printed beside ours. */
@@ -97,7 +109,7 @@ export function validateFinetune(recipe: FinetuneRecipe): void {
   validateRun(recipe, model.channels);
   validateAdamW(optimizer);
   const { cropPct } = data;
-  within("data.cropPct", cropPct, cropPct > 0 && cropPct <= 1, "a share above 0, at most 1");
+  validateCropPct(cropPct);
   const { layerDecay } = optimizer;
   within(
     "optimizer.layerDecay",
@@ -134,6 +146,12 @@ export function validateFinetune(recipe: FinetuneRecipe): void {
   share("mix.smoothing", mix.smoothing);
   const pairs = mix.mode !== "pair" || batch.micro % 2 === 0 || !mixes(mix);
   within("batch.micro", batch.micro, pairs, "even where mix.mode is pair");
+}
+
+/** @throws {UsageError} If it is no share. */
+export function validateCropPct(cropPct: EvaluatedData["cropPct"]): void {
+  const fits = cropPct === null || cropPct > 0 && cropPct <= 1;
+  within("data.cropPct", cropPct, fits, "a share above 0, at most 1, or null");
 }
 
 /** Whether images are mixed at all. */

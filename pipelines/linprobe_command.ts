@@ -17,6 +17,7 @@ import { describeModel } from "./checkpoints.ts";
 import { startCount } from "./count.ts";
 import type { LabelledFeatures } from "./eval/knn.ts";
 import { percent, rounded } from "./eval/result.ts";
+import { evaluationCropOf } from "./finetune_recipe.ts";
 import { requestFromCheckpoint } from "./from_checkpoint.ts";
 import { inferInOrder, prepareInference } from "./inference.ts";
 import { type LabelledImages, labelledImages } from "./labelled.ts";
@@ -129,11 +130,11 @@ async function parse(
 }
 
 function readingOf({ data, model, batch }: ProbeRecipe) {
-  const { imageSize: [height, width], channels } = model;
-  const { mean, std, workers, maxBad, cache, cacheSide, cropPct } = data;
+  const { channels } = model;
+  const { mean, std, workers, maxBad, cache, cacheSide } = data;
   return {
     ...{ channels, mean, std, workers, maxBad, batch: batch.micro },
-    crop: { width, height, cropPct },
+    crop: evaluationCropOf(model, data),
     ...(cache && { cache: { folder: cache, side: cacheSide } }),
   };
 }

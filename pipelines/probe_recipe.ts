@@ -5,7 +5,7 @@
  */
 import type { ClassifierSettings } from "../src/models/classifier.ts";
 import type { EncoderSettings } from "../src/models/encoder.ts";
-import type { EvaluatedData, PaperFigure } from "./finetune_recipe.ts";
+import { type EvaluatedData, type PaperFigure, validateCropPct } from "./finetune_recipe.ts";
 import type { OptimizerFields, RunSettings } from "./recipe.ts";
 import { validateEncoder, validateRun, within } from "./validate.ts";
 
@@ -45,6 +45,6 @@ export function validateProbe(recipe: ProbeRecipe): void {
   const { model, data: { cropPct }, optimizer: { momentum } } = recipe;
   validateEncoder(model);
   validateRun(recipe, model.channels);
-  within("data.cropPct", cropPct, cropPct > 0 && cropPct <= 1, "a share above 0, at most 1");
+  validateCropPct(cropPct);
   within("optimizer.momentum", momentum, momentum >= 0 && momentum < 1, "in 0–1, without 1");
 }

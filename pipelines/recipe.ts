@@ -132,6 +132,7 @@ const NULLABLE: Record<string, "number" | "string"> = {
   "data.path": "string",
   "data.valPath": "string",
   "data.cache": "string",
+  "data.cropPct": "number",
   "augment.randAugment": "string",
   "optimizer.clipNorm": "number",
   "optimizer.emaDecay": "number",

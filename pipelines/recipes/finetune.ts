@@ -13,7 +13,7 @@ export const finetuneImagenet: FinetunePreset = {
   name: "finetune_imagenet",
   source: "arXiv:2205.03892, 3.1, and FINETUNE.md of the published code",
   model: { pooling: "mean", dropPath: 0.1 },
-  data: { ...pretraining.data, crop: { scale: [0.08, 1], flip: true }, cropPct: 0.875 },
+  data: { ...pretraining.data, crop: { scale: [0.08, 1], flip: true }, cropPct: null },
   batch: {
     micro: 32,
     effective: 1024, // 32 per GPU × 32 GPUs, or accumulated

@@ -13,7 +13,7 @@ export const linprobeImagenet: ProbePreset = {
   name: "linprobe_imagenet",
   source: "MAE's main_linprobe.py, as the published multi-node command calls it",
   model: { pooling: "mean" }, // the multi-node command passes --global_pool, the other does not
-  data: { ...pretraining.data, crop: { scale: [0.08, 1], flip: true }, cropPct: 0.875 },
+  data: { ...pretraining.data, crop: { scale: [0.08, 1], flip: true }, cropPct: null },
   batch: {
     micro: 128,
     effective: 3072, // 128 per GPU × 24 GPUs
