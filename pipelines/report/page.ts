@@ -15,6 +15,7 @@ import {
   durationText,
   leftOutText,
   numberText,
+  percentText,
   rateText,
   RECENT,
   startText,
@@ -71,7 +72,8 @@ function header({ name, folder, recipe, details, read }: RunRecord, summary: Sum
 }
 
 function facts(summary: Summary, { parameters, memory }: RunRecord["details"]): Html {
-  const { step, steps, epoch, loss, lossSpan, valLoss, seconds, imagesPerSecond } = summary;
+  const { step, steps, epoch, loss, lossSpan, valLoss, valTop1, seconds, imagesPerSecond } =
+    summary;
   const ofSteps = steps === undefined ? "" : `of ${countText(steps)}`;
   const epochs = epoch === undefined
     ? ""
@@ -83,6 +85,7 @@ function facts(summary: Summary, { parameters, memory }: RunRecord["details"]): 
       lossSpan === 1 ? "of one step" : `mean of the last ${lossSpan} steps`,
     ],
     ["Validation loss", numberText(valLoss), "latest"],
+    ["Validation top-1", percentText(valTop1), "latest"],
     ["Steps", countText(step), [ofSteps, epochs].filter(Boolean).join(", ")],
     ["Training time", durationText(seconds), `${rateText(imagesPerSecond)} images/s`],
     ["Parameters", countText(parameters?.trained), `and ${countText(parameters?.frozen)} frozen`],

@@ -15,6 +15,18 @@ interface Quantity {
 const QUANTITIES: Readonly<Record<string, Quantity>> = {
   loss: { title: "Loss", unit: "loss", scale: "auto", look: "noisy" },
   val_loss: { title: "Validation loss", unit: "loss", scale: "auto", look: "plain" },
+  val_top1: {
+    title: "Validation top-1",
+    unit: "% of the images",
+    look: "plain",
+    factor: 100,
+  },
+  val_top5: {
+    title: "Validation top-5",
+    unit: "% of the images",
+    look: "plain",
+    factor: 100,
+  },
   lr: { title: "Learning rate", unit: "learning rate", scale: "zero", look: "plain" },
   grad_norm: { title: "Gradient norm", unit: "L2 norm", scale: "log", look: "noisy" },
   images_per_s: { title: "Throughput", unit: "images/s", scale: "zero", look: "noisy" },

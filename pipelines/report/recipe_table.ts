@@ -1,5 +1,5 @@
 /** The settings of runs, as tables. */
-import { recipes } from "../recipes/mod.ts";
+import { finetuneRecipes, probeRecipes, recipes } from "../recipes/mod.ts";
 import { type Cell, type Html, html, pairs } from "./html.ts";
 import type { RunRecord, Settings } from "./record.ts";
 
@@ -20,14 +20,18 @@ function textOf(value: unknown): string {
 
 /** The recipe of a run by group, with the fields marked that differ from the recipe of its name. */
 export function recipeSection({ recipe }: RunRecord): Html {
-  const standard = recipes.find(({ name }) => name === recipe.name);
+  const standard = [...recipes, ...finetuneRecipes, ...probeRecipes].find(({ name }) =>
+    name === recipe.name
+  );
+  const isPreset = !recipes.some(({ name }) => name === recipe.name); // a checkpoint completes it
   const defaults = new Map(standard && fieldsOf(standard as unknown as Settings));
   const groups = new Map<string, (readonly [string, Cell])[]>();
   const changed: string[] = [];
   for (const [path, value] of fieldsOf(recipe)) {
     const at = path.indexOf(".");
     const group = at < 0 ? "general" : path.slice(0, at);
-    const differs = standard !== undefined && defaults.get(path) !== value;
+    const isOwn = isPreset && !defaults.has(path);
+    const differs = standard !== undefined && !isOwn && defaults.get(path) !== value;
     if (differs) changed.push(path);
     const cell = differs
       ? html`<mark>${value}</mark> <small>not ${defaults.get(path) ?? "there"}</small>`

@@ -18,6 +18,8 @@ export interface Summary {
   readonly lossSpan: number;
   /** Of the last step that has one; NaN if none has. */
   readonly valLoss: number;
+  /** Share of images, of the last step that has one; NaN if none has. */
+  readonly valTop1: number;
   readonly imagesPerSecond: number;
   /** Of all steps, by their throughput; NaN if that is unknown. */
   readonly seconds: number;
@@ -51,6 +53,7 @@ export function summarise({ recipe, metrics, details, written, read }: RunRecord
     loss: lastMean(losses, RECENT),
     lossSpan: Math.min(RECENT, losses.length),
     valLoss: lastMean(column("val_loss"), 1),
+    valTop1: lastMean(column("val_top1"), 1),
     imagesPerSecond: lastMean(column("images_per_s"), RECENT),
     seconds: times.reduce((sum, time) => sum + time, 0) / times.length * metrics.steps.length,
   };
@@ -89,6 +92,11 @@ export function numberText(value: number | undefined): string {
   const size = Math.abs(rounded);
   if (size !== 0 && (size < 1e-3 || size >= 1e5)) return exponentText(rounded);
   return Number.isInteger(value) || size >= 1e4 ? grouped.format(rounded) : value.toPrecision(4);
+}
+
+/** A share with one decimal: `84.2 %`; – for none. */
+export function percentText(share: number): string {
+  return Number.isFinite(share) ? `${(100 * share).toFixed(1)} %` : "–";
 }
 
 /** At most four digits and an exponent: `7.2e19`. */
