@@ -2,7 +2,8 @@
 // One subgroup of 8 invocations computes 16 rows × 64 columns; an invocation 16 × 8 in registers.
 // Loads are what costs on such an adapter, so the 8 share the rows of a by broadcast.
 // A block of a, b or c is a mat4x4f that holds one row of four in each column, so that
-// block(c) = block(b) * block(a). Offsets and strides count vec4s.
+// block(c) = block(b) * block(a). Offsets and strides count vec4s. Where rows of a or c are filled up to
+// fours, the filling of a is zeros.
 
 override M: u32; override N: u32; override K: u32;
 override inner: u32; // batch = outer · inner
@@ -73,8 +74,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       let i = start_a + min(element, K - 1u) * rowA;
       let first = row + lane % 2u * 8u;
       let inside = f32(element < K);
-      let low = inside * a[i + min(first, M - 4u) / 4u];
-      let high = inside * a[i + min(first + 4u, M - 4u) / 4u];
+      let last = (M - 1u) / 4u; // the last four may reach into the filling of a row
+      let low = inside * a[i + min(first / 4u, last)];
+      let high = inside * a[i + min(first / 4u + 1u, last)];
       a0 = transpose(even(low)); a1 = transpose(even(high)); a2 = transpose(odd(low)); a3 = transpose(odd(high));
     } else {
       let i = start_a + k / 4u;

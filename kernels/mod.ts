@@ -84,8 +84,8 @@ export const kernels = {
   ),
   reduce: kernel(reduce, 1, 1, ["R", "inner", "chunk", "chunks", "squares", "size"]),
   shift: kernel(shift, 1, 1, ["X", "Y", "inner", "offset", "size"]),
-  softmax: kernel(softmax, 1, 1, ["C", "rows"]),
-  softmaxGrad: kernel(softmaxGrad, 2, 1, ["C", "rows"]),
+  softmax: kernel(softmax, 1, 1, ["C", "stride", "rows"]),
+  softmaxGrad: kernel(softmaxGrad, 2, 1, ["C", "stride", "rows"]),
 } as const;
 
 export type KernelName = keyof typeof kernels;

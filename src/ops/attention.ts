@@ -17,7 +17,7 @@ export function softmax(x: Tensor): Tensor {
     outputs: [{ shape: x.shape, dtype: "f32" }],
     lowering: {
       kind: "kernel",
-      dispatches: () => [dispatch("softmax", { C, rows }, [0, 1], workgroups(rows))],
+      dispatches: () => [dispatch("softmax", { C, stride: C, rows }, [0, 1], workgroups(rows))],
     },
     vjp: ([dy], _, [y]) => [
       apply({
@@ -26,7 +26,9 @@ export function softmax(x: Tensor): Tensor {
         outputs: [{ shape: y.shape, dtype: "f32" }],
         lowering: {
           kind: "kernel",
-          dispatches: () => [dispatch("softmaxGrad", { C, rows }, [0, 1, 2], workgroups(rows))],
+          dispatches: () => [
+            dispatch("softmaxGrad", { C, stride: C, rows }, [0, 1, 2], workgroups(rows)),
+          ],
         },
       }, [dy!, y]),
     ],
@@ -50,7 +52,8 @@ export function attention(qkv: Tensor, heads: number): Tensor {
   }
   const at = layouts(L, width, heads);
   const rows = n * heads * L;
-  const map = { shape: [n, heads, L, L], dtype: "f32" } as const;
+  const stride = filledUp(L);
+  const map = { shape: [n, heads, L, stride], dtype: "f32" } as const;
   const [y] = applyAll({
     name: "attention",
     key: `attention:${qkv.shape}:${heads}`,
@@ -63,7 +66,7 @@ export function attention(qkv: Tensor, heads: number): Tensor {
         const product = productOf(target, n, heads);
         return [
           product(at.sizes.scores, [input, at.q], [input, flipped(at.k)], [scores, at.map]),
-          dispatch("softmax", { C: L, rows }, [scores, weights], workgroups(rows)),
+          dispatch("softmax", { C: L, stride, rows }, [scores, weights], workgroups(rows)),
           product(at.sizes.mix, [weights, at.map], [input, at.v], [result, at.y]),
         ];
       },
@@ -93,7 +96,12 @@ function attentionGrad(dy: Tensor, qkv: Tensor, weights: Tensor, heads: number):
             dWeights,
             at.map,
           ]),
-          dispatch("softmaxGrad", { C: L, rows }, [dWeights, weights, dScores], workgroups(rows)),
+          dispatch(
+            "softmaxGrad",
+            { C: L, stride: filledUp(L), rows },
+            [dWeights, weights, dScores],
+            workgroups(rows),
+          ),
           product(at.sizes.scaledMix, [dScores, at.map], [qkv, at.k], [dqkv, at.q]),
           product(at.sizes.scaledMix, [dScores, flipped(at.map)], [qkv, at.q], [dqkv, at.k]),
           product(at.sizes.mix, [weights, flipped(at.map)], [dy, at.y], [dqkv, at.v]),
@@ -104,7 +112,12 @@ function attentionGrad(dy: Tensor, qkv: Tensor, weights: Tensor, heads: number):
   return dqkv;
 }
 
-/** Where queries, keys, values, results and the [L, L] maps of each sample and head lie. */
+/** Length of a map's rows: a multiple of four, so that any number of tokens suits the fast products. */
+function filledUp(L: number): number {
+  return 4 * Math.ceil(L / 4);
+}
+
+/** Where queries, keys, values, results and the maps [L, filledUp(L)] of each sample and head lie. */
 function layouts(L: number, width: number, heads: number) {
   const D = width / heads;
   const part = (index: number): Layout => ({
@@ -114,10 +127,14 @@ function layouts(L: number, width: number, heads: number) {
     row: 3 * width,
   });
   const scale = 1 / Math.sqrt(D);
+  const row = filledUp(L);
   return {
     ...{ q: part(0), k: part(1), v: part(2) },
     y: { offset: 0, outer: L * width, inner: D, row: width },
-    map: { offset: 0, outer: heads * L * L, inner: L * L, row: L },
+    map: {
+      ...{ offset: 0, outer: heads * L * row, inner: L * row, row },
+      filled: true,
+    },
     sizes: {
       scores: { M: L, N: L, K: D, scale },
       mix: { M: L, N: D, K: L, scale: 1 },

@@ -17,6 +17,8 @@ export interface Layout {
   readonly outer: number;
   readonly inner: number;
   readonly row: number;
+  /** Whether rows are filled up to fours: with zeros where they are read, with anything otherwise. */
+  readonly filled?: boolean;
 }
 
 /** c [outer, inner, M, N] = scale · a [outer, inner, M, K] · b [outer, inner, K, N]. */
@@ -65,7 +67,11 @@ export function productDispatch(
 /** Whether every row that is read or written along its length divides into fours. */
 function fitsFours({ M, N, K, a, b, c }: Product): boolean {
   const strides = [a, b, c].flatMap(({ offset, outer, inner, row }) => [offset, outer, inner, row]);
-  const lengths = [a.transpose ? M : K, b.transpose ? K : N, N];
+  const lengths = [
+    a.filled ? 4 : a.transpose ? M : K,
+    b.transpose ? K : N,
+    c.filled ? 4 : N,
+  ];
   return [...strides, ...lengths].every((value) => value % 4 === 0);
 }
 

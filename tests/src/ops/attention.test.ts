@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { attention, softmax } from "../../../src/ops/attention.ts";
 import { read } from "../../../src/plan/read.ts";
+import { key, normal } from "../../../src/random.ts";
 import { tensor, zeros } from "../../../src/tensor.ts";
 import { at, checkOp, close, fill, gpuLike, sharedDevice, type Values } from "../../check_op.ts";
 
@@ -73,6 +74,7 @@ Deno.test("attention() matches its float64 reference and gradient", async (t) =>
     ["odd heads", 1, 6, 2, 3],
     ["one token", 2, 1, 2, 4],
     ["one head", 1, 4, 1, 8],
+    ["a quarter of 14 × 14", 2, 49, 2, 32],
   ];
   for (const [name, N, L, heads, D] of cases) {
     const shape = [N, L, 3 * heads * D];
@@ -93,6 +95,18 @@ Deno.test("attention() matches its float64 reference by a GPU's tiles", async ()
     [[2, L, 3 * heads * D]],
     { forward: 2e-6, device, positions: 12 },
   );
+});
+
+Deno.test("attention() keeps samples apart where rows of its maps are filled up", async () => {
+  const [L, heads, D] = [5, 2, 4];
+  const own = normal(key(3), L * 3 * heads * D);
+  const both = new Float32Array(2 * own.length).fill(NaN);
+  both.set(own);
+  const y = (values: Float32Array<ArrayBuffer>, n: number) =>
+    attention(tensor(values, [n, L, 3 * heads * D]), heads);
+  const device = await sharedDevice();
+  const [alone, beside] = [await read(device, y(own, 1)), await read(device, y(both, 2))];
+  assert.deepEqual([...beside.subarray(0, alone.length)], [...alone]);
 });
 
 Deno.test("attention() refuses heads that do not divide the width", () => {

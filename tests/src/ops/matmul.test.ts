@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { kernels } from "../../../kernels/mod.ts";
 import type { Device } from "../../../src/device.ts";
-import { linear, matmul, productDispatch } from "../../../src/ops/matmul.ts";
+import { type Layout, linear, matmul, productDispatch } from "../../../src/ops/matmul.ts";
 import { type Shape, zeros } from "../../../src/tensor.ts";
 import {
   at,
@@ -111,7 +111,7 @@ Deno.test("productDispatch() takes fours only where offsets, strides and rows di
   const even = { offset: 0, outer: 64, inner: 8, row: 16 };
   const product = {
     ...{ M: 8, N: 8, K: 8, outer: 2, inner: 2, scale: 1 },
-    ...{ a: even, b: even, c: even },
+    ...{ a: even as Layout, b: even as Layout, c: even as Layout },
   };
   const kernelOf = (change: Partial<typeof product>) =>
     productDispatch({ cpu: true, broadcast: true }, { ...product, ...change }, [0, 1, 2]).kernel;
@@ -124,6 +124,10 @@ Deno.test("productDispatch() takes fours only where offsets, strides and rows di
   ) {
     assert.equal(kernelOf(change), "matmul", JSON.stringify(change));
   }
+  const filled = { ...even, filled: true };
+  assert.equal(kernelOf({ K: 7, a: filled }), "matmulBroadcast");
+  assert.equal(kernelOf({ N: 7, c: filled }), "matmul"); // rows of b are not filled up
+  assert.equal(kernelOf({ N: 7, c: filled, b: { ...even, transpose: true } }), "matmulBroadcast");
   const { constants } = productDispatch({ cpu: true, broadcast: true }, product, [0, 1, 2]);
   assert.deepEqual(
     new Set(Object.keys(constants)),
