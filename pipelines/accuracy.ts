@@ -4,6 +4,7 @@
  * @module
  */
 import type { EvaluationOptions } from "../data/evaluation_loader.ts";
+import type { ViewBatch } from "../data/views.ts";
 import type { Device } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
 import type { Tensor } from "../src/tensor.ts";
@@ -62,7 +63,10 @@ export class AccuracyCount {
  */
 export async function prepareAccuracy<P extends Params>(
   device: Device,
-  options: EvaluationOptions,
+  { onBatch = () => {}, ...options }: EvaluationOptions & {
+    /** Sees what each batch was loaded with, for the list of bad files. */
+    readonly onBatch?: (batch: Pick<ViewBatch, "skipped" | "warnings">) => void;
+  },
   params: P,
   score: (params: P, images: Tensor) => Tensor,
 ): Promise<{ measure(): Promise<Accuracy>; destroy(): void }> {
@@ -76,8 +80,9 @@ export async function prepareAccuracy<P extends Params>(
   return {
     async measure() {
       const count = new AccuracyCount();
-      for await (const { values, labels } of inferInOrder(inference, options)) {
-        count.add(values.scores, labels!);
+      for await (const batch of inferInOrder(inference, options)) {
+        onBatch(batch);
+        count.add(batch.values.scores, batch.labels!);
       }
       return count.result();
     },

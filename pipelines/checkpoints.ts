@@ -24,19 +24,22 @@ export interface Best {
   readonly loss: number;
 }
 
-/** What files of the model say of it: `model`, `mean`, `std`, `classes`, each as JSON. */
+/** What files of the model say of it: `model`, `mean`, `std`, `cropPct`, `classes`, each as JSON. */
 export type ModelMetadata = Readonly<Record<string, string>>;
 
-/** What to say of a model whose images have this mean and deviation. */
+/** What to say of a model: how its images are read, and the names of its classes. */
 export function describeModel(
   settings: EncoderSettings,
-  { mean, std }: Pick<DataSettings, "mean" | "std">,
+  { mean, std, cropPct = null }: Pick<DataSettings, "mean" | "std"> & {
+    readonly cropPct?: number | null;
+  },
   classNames?: readonly string[],
 ): ModelMetadata {
   return {
     model: JSON.stringify(settings),
     mean: JSON.stringify(mean),
     std: JSON.stringify(std),
+    ...(cropPct !== null && { cropPct: JSON.stringify(cropPct) }),
     ...(classNames && { classes: JSON.stringify(classNames) }),
   };
 }

@@ -71,10 +71,10 @@ export async function prepareEmbedding(
   { layer = "global", ...options }: EmbeddingOptions = {},
 ): Promise<Embedding> {
   const loaded = typeof model === "string" ? await loadPretrained(model, options) : model;
+  const { mean, std, crop: { width, height, cropPct } } = readingOf(loaded, options);
   const { params, free } = makeResident(device, loaded.params);
   const encoder: Encoder = { ...loaded, params };
   const layers = [layer];
-  const { mean, std, crop: { width, height, cropPct } } = readingOf(encoder, options);
   const single = await prepareFeatures(device, encoder, { layers, batch: 1 }).catch((error) => {
     free();
     throw error;

@@ -40,9 +40,10 @@ Options of reconstruct and featuremaps:
 Fields, where the checkpoint does not tell them or others are wanted:
   data.mean=0.5,0.5,0.5 data.std=…   Of the pixels of each channel
   data.cropPct=1                     No margin around the crop, as small images need
+  data.valShare=0.2                  Hold images out, as the run did (knn, classify)
   data.workers=4                     Threads that decode
   model.imageSize=320,320            Positions are interpolated
-  model.heads=12                     Heads, which no file of weights tells
+  model.heads=12                     Heads, where the file does not tell them
   batch.micro=64                     Images that the device gets at once
   maskRatio=0.75 seed=1              For reconstruct
 

@@ -28,6 +28,7 @@ import { type FeatureProbe, probeFeatures } from "./linprobe.ts";
 import { initialParams, pretrainTask } from "./pretrain.ts";
 import { override, type Recipe } from "./recipe.ts";
 import { initialWeights, prepare } from "./train.ts";
+import { UsageError } from "./usage.ts";
 
 /** Images and settings of the comparison. */
 export interface FashionSettings {
@@ -89,7 +90,9 @@ export async function openFashion(
   most?: number,
 ): Promise<Pick<FashionSettings, "train" | "test">> {
   const { train, val: test } = await findImages(path);
-  if (!test) throw new Error(`Cannot use ${path}: it has no t10k files to test on`);
+  if (!test?.labels || !train.labels) {
+    throw new UsageError(`Cannot use ${path}: it lacks images or labels of train or t10k`);
+  }
   const some = (source: ImageSource) =>
     most === undefined || most >= source.length
       ? source

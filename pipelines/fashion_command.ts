@@ -12,11 +12,12 @@ import {
   waysOf,
 } from "./fashion.ts";
 import { percent, rounded } from "./eval/result.ts";
-import { override } from "./recipe.ts";
+import { override, validate } from "./recipe.ts";
 import { findFinetuneRecipe, findProbeRecipe, findRecipe } from "./recipes/mod.ts";
 import { exists, takeRunFolder, writeWhole } from "./run_folder.ts";
 import { table } from "./table.ts";
 import { parseWords, UsageError } from "./usage.ts";
+import { within } from "./validate.ts";
 
 const HELP =
   `Compare ways of pretraining on Fashion-MNIST: linear probe, nearest neighbours, fine-tuning.
@@ -68,9 +69,24 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   const pretraining = (name: string) =>
     override(findRecipe(name), [`data.path=${data}`, ...epochs(values["pretrain-epochs"])]);
   const ways = waysOf(pretraining("fashion_mnist"), pretraining("fashion_mnist_mae"));
+  const finetuning = override(findFinetuneRecipe("finetune_fashion"), [
+    `data.path=${data}`,
+    ...epochs(values["finetune-epochs"]),
+  ]);
+  for (const { recipe } of ways) if (recipe) validate(recipe);
+  within(
+    "schedule.epochs",
+    finetuning.schedule.epochs,
+    finetuning.schedule.epochs > 0,
+    "positive",
+  );
   const opened = await openFashion(data, images);
   using _lock = await takeRunFolder(out);
-  const results = await readResults(out);
+  const about = {
+    ...{ images: opened.train.length, testImages: opened.test.length, finetuning },
+    ways: ways.map(({ name, recipe }) => ({ name, recipe })),
+  };
+  const results = await readResults(out, about);
   const device = await openDevice();
   console.error(
     `${device.name}, ${opened.train.length} images to train on, ${opened.test.length} to test on`,
@@ -82,24 +98,20 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
       const settings: FashionSettings = {
         ...opened,
         ...{ folder: out, say },
-        finetuning: override(findFinetuneRecipe("finetune_fashion"), [
-          `data.path=${data}`,
-          ...epochs(values["finetune-epochs"]),
-        ]),
+        finetuning,
         probe: findProbeRecipe("linprobe_fashion"),
       };
       const result = await measureWay(device, settings, way, seed);
       results.push(result);
-      await writeWhole(`${out}/results.json`, `${JSON.stringify(results, null, 2)}\n`);
+      await writeWhole(`${out}/results.json`, `${JSON.stringify({ about, results }, null, 2)}\n`);
       console.error(`${way.name}, seed ${seed}: ${result.seconds.toFixed(0)} s`);
     }
   }
-  const rows = ways.map(({ name }) =>
-    rowOf(name, results.filter(({ way, seed }) => way === name && seed < seeds))
-  );
+  const asked = results.filter(({ seed }) => seed < seeds);
+  const rows = ways.map(({ name }) => rowOf(name, asked.filter(({ way }) => way === name)));
   const titles = ["", "linear probe", "k-NN", "fine-tuned", "parameters", "pretraining"];
   for (const line of table([titles, ...rows])) console.log(line);
-  console.log(JSON.stringify({ task: "fashion", seeds, n: opened.test.length, results }));
+  console.log(JSON.stringify({ task: "fashion", seeds, n: opened.test.length, results: asked }));
   return 0;
 }
 
@@ -109,9 +121,17 @@ function positive(name: string, text: string): number {
   throw new UsageError(`Option --${name} expects a positive integer, got ${text || "nothing"}`);
 }
 
-async function readResults(folder: string): Promise<FashionResult[]> {
+/**
+ * Results that are there already.
+ *
+ * @throws {UsageError} If they are of other images or settings.
+ */
+async function readResults(folder: string, about: unknown): Promise<FashionResult[]> {
   const path = `${folder}/results.json`;
-  return await exists(path) ? JSON.parse(await Deno.readTextFile(path)) : [];
+  if (!await exists(path)) return [];
+  const kept = JSON.parse(await Deno.readTextFile(path));
+  if (JSON.stringify(kept.about) === JSON.stringify(about)) return kept.results;
+  throw new UsageError(`Folder ${folder} holds results of other settings: name another with --out`);
 }
 
 /** Says on stderr what is being done, every ten seconds at most. */

@@ -4,10 +4,8 @@
  * @module
  */
 import { openDevice } from "../src/device.ts";
-import { describeMatch } from "../src/match_weights.ts";
 import { classifierFeatures, type ClassifierParams, logitsOf } from "../src/models/classifier.ts";
 import type { Params } from "../src/optim.ts";
-import { loadClassifier } from "../src/pretrained.ts";
 import { prepareAccuracy } from "./accuracy.ts";
 import { describeModel } from "./checkpoints.ts";
 import { finetuneTask, initialClassifier } from "./finetune.ts";
@@ -19,7 +17,7 @@ import {
 } from "./finetune_recipe.ts";
 import { labelledImages } from "./labelled.ts";
 import { checkContinues } from "./recipe.ts";
-import { requestFromCheckpoint } from "./from_checkpoint.ts";
+import { loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
 import { findFinetuneRecipe, finetuneRecipes } from "./recipes/mod.ts";
 import {
   checkPlaces,
@@ -83,18 +81,13 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
   const images = await labelledImages(data);
   const { train, val, classes, classNames } = images;
   const classifier = classifierOf(recipe, classes);
-  const match = await loadClassifier(
-    recipe.pretrained,
-    classifier,
-    initialClassifier(recipe, classifier),
-  );
-  console.error(`${recipe.pretrained}: ${describeMatch(match)}\n`);
+  const params = await loadInitial(request, classifier, initialClassifier(recipe, classifier));
   const device = await openDevice();
   const notes = await openNotes(request);
   const { channels } = model;
   return await runTraining({
     ...{ command: "finetune", request, images, device, notes, imageSize: model.imageSize },
-    task: finetuneTask(recipe, match.params, { source: train, classes, onBatch: notes.onBatch }),
+    task: finetuneTask(recipe, params, { source: train, classes, onBatch: notes.onBatch }),
     model: describeModel(classifier.encoder, data, classNames),
     facts: { pretrained: recipe.pretrained, classes: String(classes) },
     async watch({ params }) {
@@ -103,7 +96,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
         device,
         {
           ...{ source: val, batch: batch.micro, channels, mean: data.mean, std: data.std },
-          ...{ workers: data.workers, maxBad: data.maxBad },
+          ...{ workers: data.workers, maxBad: data.maxBad, onBatch: notes.onBatch },
           crop: evaluationCropOf(model, data),
           ...(data.cache && { cache: { folder: data.cache, side: data.cacheSide } }),
         },
@@ -119,7 +112,17 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
         destroy: () => accuracy.destroy(),
       };
     },
-    next: () => `deno task eval classify --checkpoint ${out}/best.safetensors --data ${data.path}`,
+    paper: recipe.paper,
+    next: () => {
+      const { path, valPath, valShare } = data;
+      const split = valPath !== null
+        ? ` --val ${valPath}`
+        : valShare > 0
+        ? ` data.valShare=${valShare}`
+        : "";
+      const best = `${out}/best.safetensors`;
+      return `deno task eval classify --checkpoint ${best} --data ${path}${split}`;
+    },
   });
 }
 

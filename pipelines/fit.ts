@@ -181,6 +181,18 @@ export async function fit<P extends Params, Batch extends Params>(
     await show({ how, reason, step: place.step });
   };
 
+  /** Validates; where that fails, nothing that was learnt is lost. */
+  const measure = async () => {
+    try {
+      return await options.validate?.();
+    } catch (error) {
+      if (!(error instanceof DeviceError || error instanceof MemoryError)) {
+        await attempt(() => save(false));
+      }
+      throw error;
+    }
+  };
+
   const recover = async (error: NonFiniteError): Promise<Place> => {
     const { step, position, stage, location } = error;
     const { policy, limit } = recipe.faults;
@@ -222,7 +234,7 @@ export async function fit<P extends Params, Batch extends Params>(
       const last = group.at(-1)!;
       place = { step: last.step, position: last.position };
       const isScheduled = isDue(last.step, every);
-      const figures = isScheduled ? await options.validate?.() : undefined;
+      const figures = isScheduled ? await measure() : undefined;
       const lines = group.map((one) => lineOf(one, images));
       await log([...lines.slice(0, -1), { ...lines.at(-1)!, ...figures }]);
       progress?.update(last);

@@ -3,10 +3,12 @@
  *
  * @module
  */
-import { inspectPretrained } from "../src/pretrained.ts";
+import { describeMatch } from "../src/match_weights.ts";
+import type { ClassifierParams, ClassifierSettings } from "../src/models/classifier.ts";
+import { inspectPretrained, loadClassifier } from "../src/pretrained.ts";
 import type { EncoderSettings } from "../src/models/encoder.ts";
 import type { RunSettings } from "./recipe.ts";
-import { oldRunFolder, readRecipe } from "./run_folder.ts";
+import { exists, FILES, oldRunFolder, readRecipe } from "./run_folder.ts";
 import {
   requestRun,
   type RunOptionValues,
@@ -51,8 +53,29 @@ export async function requestFromCheckpoint<P extends Preset>(
   const completed = resume
     ? await readRecipe<Preset>(await oldRunFolder(preset.name, values.out), find)
     : await complete(preset, checkpoint!, words.fields);
+  if (words.isNamed && completed.name !== preset.name) {
+    throw new UsageError(
+      `Cannot resume as ${preset.name}: the run is one of ${completed.name}`,
+    );
+  }
   const known = completed as unknown as Completed<P> & RunSettings;
   return await requestRun(() => known, words, values);
+}
+
+/**
+ * Parameters to begin with: those of the pretrained file, or, where a run has saved its own, any.
+ *
+ * @param initial What the file lacks.
+ */
+export async function loadInitial(
+  { recipe, out, resume }: RunRequest<RunSettings & { readonly pretrained: string }>,
+  settings: ClassifierSettings,
+  initial: ClassifierParams,
+): Promise<ClassifierParams> {
+  if (resume && await exists(`${out}/${FILES.states}`)) return initial;
+  const match = await loadClassifier(recipe.pretrained, settings, initial);
+  console.error(`${recipe.pretrained}: ${describeMatch(match)}\n`);
+  return match.params;
 }
 
 /** A preset with what a checkpoint tells: the model's sizes, and its images' mean and deviation. */
@@ -63,10 +86,15 @@ export async function complete<P extends Preset>(
 ): Promise<Completed<P>> {
   const { isFile } = await Deno.stat(checkpoint).catch(() => ({ isFile: false }));
   if (!isFile) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
-  const given = fields.findLast((field) => field.startsWith("model.heads="));
-  const heads = given && Number(given.split("=")[1]);
-  // What the decoder's heads are makes no difference to an encoder.
-  const hints = { ...(heads && { heads }), decoderHeads: 1 };
+  const given = (name: string) =>
+    fields.findLast((field) => field.startsWith(`model.${name}=`))?.split("=")[1];
+  const heads = given("heads");
+  const [height, width] = given("imageSize")?.split(",").map(Number) ?? [];
+  const hints = {
+    ...(heads && { heads: Number(heads) }),
+    ...(height && width && { imageSize: [height, width] as const }),
+    decoderHeads: 1, // no matter to an encoder
+  };
   const { settings, mean, std } = await inspectPretrained(checkpoint, hints);
   const { channels } = settings;
   const usual = channels === 3 ? preset.data : {

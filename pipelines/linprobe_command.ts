@@ -7,10 +7,8 @@
 import type { ImageSource } from "../data/source.ts";
 import { type Device, openDevice } from "../src/device.ts";
 import { initializer } from "../src/init.ts";
-import { describeMatch } from "../src/match_weights.ts";
 import { initClassifier } from "../src/models/classifier.ts";
 import type { Params } from "../src/optim.ts";
-import { loadClassifier } from "../src/pretrained.ts";
 import { key } from "../src/random.ts";
 import { type Accuracy, prepareAccuracy } from "./accuracy.ts";
 import { describeModel } from "./checkpoints.ts";
@@ -18,7 +16,7 @@ import { startCount } from "./count.ts";
 import type { LabelledFeatures } from "./eval/knn.ts";
 import { percent, rounded } from "./eval/result.ts";
 import { evaluationCropOf } from "./finetune_recipe.ts";
-import { requestFromCheckpoint } from "./from_checkpoint.ts";
+import { loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
 import { inferInOrder, prepareInference } from "./inference.ts";
 import { type LabelledImages, labelledImages } from "./labelled.ts";
 import { linprobeTask, type ProbedParams, probedScores, probeFeatures } from "./linprobe.ts";
@@ -69,7 +67,7 @@ Fields of the recipe, for example:
   data.valShare=0.2                  Hold images out to measure on
   data.cropPct=1                     Evaluate on whole images, as small ones want
 
-The last line on stdout is one JSON object.`;
+The last line on stdout is one JSON object, unless the run was interrupted.`;
 
 /**
  * Runs the command.
@@ -94,12 +92,11 @@ export async function linprobe(args: readonly string[]): Promise<number> {
   }
   const settings = classifierOf(recipe, images.classes);
   const zeros = initializer(key(0));
-  const match = await loadClassifier(recipe.pretrained, settings, initClassifier(settings, zeros));
-  console.error(`${recipe.pretrained}: ${describeMatch(match)}\n`);
+  const params = await loadInitial(request, settings, initClassifier(settings, zeros));
   const device = await openDevice();
   return isFast
-    ? await probeFast(device, recipe, images, match.params)
-    : await probePublished(device, request, images, match.params);
+    ? await probeFast(device, recipe, images, params)
+    : await probePublished(device, request, images, params);
 }
 
 async function parse(
@@ -167,7 +164,7 @@ async function probePublished(
     async watch({ params }) {
       const { measure, destroy } = await prepareAccuracy(
         device,
-        { source: val!, ...readingOf(recipe) },
+        { source: val!, ...readingOf(recipe), onBatch: notes.onBatch },
         params as Params,
         (params, images) => probedScores(params as unknown as ProbedParams, settings, images),
       );
@@ -180,9 +177,15 @@ async function probePublished(
         destroy,
       };
     },
-    next: () => `deno task report ${out}`,
+    next: ({ metrics }) => {
+      // A run that was finished before has measured then.
+      const last = metrics.findLast(({ val_top1 }) => val_top1 !== undefined)!;
+      const { val_loss, val_top1, val_top5 } = last;
+      accuracy ??= { loss: val_loss!, top1: val_top1!, top5: val_top5!, n: val!.length };
+      return `deno task report ${out}`;
+    },
   });
-  if (code === 0 && accuracy) report(recipe, accuracy, "published");
+  if (code === 0) report(recipe, accuracy!, "published", notes.badFiles.size);
   return code;
 }
 
@@ -223,7 +226,9 @@ async function probeFast(
   const sets = { train: await featuresOf(train), val: await featuresOf(val!), classes };
   inference.destroy();
   const n = sets.train.labels.length;
-  const bar = startProgress(0, totalSteps(recipe, n), recipe.batch.effective, 0);
+  const effective = Math.min(recipe.batch.effective, n);
+  const capped = { ...recipe, batch: { micro: effective, effective } };
+  const bar = startProgress(0, totalSteps(capped, n), capped.batch.effective, 0);
   const { accuracy } = await probeFeatures(
     device,
     recipe,
@@ -233,7 +238,7 @@ async function probeFast(
   bar.stop();
   if (skipped.size > 0) console.error(`Skipped ${skipped.size} bad files:`);
   for (const [, reason] of skipped) console.error(`  ${reason}`);
-  report(recipe, accuracy, "fast");
+  report(recipe, accuracy, "fast", skipped.size);
   return 0;
 }
 
@@ -242,6 +247,7 @@ function report(
   { pretrained, paper }: ProbeRecipe,
   { top1, top5, n }: Accuracy,
   mode: string,
+  skipped: number,
 ): void {
   const lines = table([
     ["linear probe", mode === "fast" ? "on cached features" : "as published"],
@@ -254,6 +260,7 @@ function report(
   console.log(JSON.stringify({
     ...{ task: "linprobe", mode, top1: rounded(top1), top5: rounded(top5), n },
     ...(paper && { paper: paper.top1 }),
+    ...(skipped > 0 && { skipped }),
     checkpoint: pretrained,
   }));
 }

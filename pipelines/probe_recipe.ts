@@ -45,6 +45,9 @@ export function validateProbe(recipe: ProbeRecipe): void {
   const { model, data: { cropPct }, optimizer: { momentum } } = recipe;
   validateEncoder(model);
   validateRun(recipe, model.channels);
+  const { batch: { micro }, optimizer: { rates } } = recipe;
+  within("batch.micro", micro, micro > 1, "2 or more: one image has no variance");
+  within("optimizer.rates", rates, rates.length === 0, "empty: one layer is trained");
   validateCropPct(cropPct);
   within("optimizer.momentum", momentum, momentum >= 0 && momentum < 1, "in 0–1, without 1");
 }

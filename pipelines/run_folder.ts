@@ -132,6 +132,7 @@ export async function readRecipe<R extends RunSettings>(
     if (lacking) throw new RangeError(`it has no ${lacking}`);
     return recipe;
   } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
     throw new CheckpointError(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -150,7 +150,8 @@ function validateData(
   within("data.maxBad", maxBad, counts, "an integer from 0 up");
 }
 
-function validateMasking(model: McmaeSettings | MaeSettings, maskRatio: number): void {
+/** @throws {UsageError} If a ratio keeps no token, or all. */
+export function validateMasking(model: McmaeSettings | MaeSettings, maskRatio: number): void {
   within("maskRatio", maskRatio, maskRatio > 0 && maskRatio < 1, "between 0 and 1");
   const [height, width] = model.imageSize;
   const tokens = (height / strideOf(model)) * (width / strideOf(model));

@@ -14,11 +14,11 @@ import {
   initClassifier,
 } from "./models/classifier.ts";
 import type { EncoderParams, EncoderSettings } from "./models/encoder.ts";
-import { type InferredModel, inferSettings } from "./models/infer.ts";
+import { type Hints, type InferredModel, inferSettings } from "./models/infer.ts";
 import { gridOf } from "./models/patches.ts";
 import { strideOf } from "./models/mcmae.ts";
 import type { Params } from "./optim.ts";
-import { zeros } from "./tensor.ts";
+import { type Shape, zeros } from "./tensor.ts";
 import { openWeights } from "./weights.ts";
 
 /** A model from a file. */
@@ -82,7 +82,7 @@ export async function loadPretrained(
       params: match.params as EncoderParams & Params,
       ...(classNames && { classNames }),
     };
-  }, { heads, decoderHeads });
+  }, { heads, decoderHeads, imageSize });
 }
 
 /**
@@ -97,7 +97,7 @@ export async function loadClassifier(
   settings: ClassifierSettings,
   initial: ClassifierParams,
 ): Promise<Match<ClassifierParams>> {
-  const { heads } = settings.encoder;
+  const { heads, imageSize } = settings.encoder;
   return await ofFile(path, async (file, found) => {
     const match = await matchWeights(file, initial, gridsOf(found.settings, settings.encoder));
     // A norm that was trained on all scales joined does not fit the last stage alone, and is left.
@@ -109,7 +109,7 @@ export async function loadClassifier(
       );
     }
     return match;
-  }, { heads });
+  }, { heads, imageSize });
 }
 
 /** What a file tells of its model, without its parameters. */
@@ -128,15 +128,34 @@ type File = Awaited<ReturnType<typeof openWeights>>;
 async function ofFile<Result>(
   path: string,
   use: (file: File, found: InferredModel) => Promise<Result>,
-  { heads, decoderHeads }: PretrainedOptions,
+  { heads, decoderHeads, imageSize }: PretrainedOptions,
 ): Promise<Result> {
   using file = await openWeights(path);
   try {
     const shapes = new Map([...file.tensors].map(([name, { shape }]) => [name, shape]));
-    return await use(file, inferSettings(shapes, { heads, decoderHeads, metadata: file.metadata }));
+    const hints = { heads, decoderHeads, metadata: file.metadata };
+    return await use(file, inferred(shapes, hints, imageSize));
   } catch (cause) {
     if (!(cause instanceof CheckpointError)) throw cause;
     throw new CheckpointError(`Cannot use ${path}: ${cause.message}`, { cause });
+  }
+}
+
+/** Settings; where positions are no square, the image size that is given is taken for the file's. */
+function inferred(
+  shapes: ReadonlyMap<string, Shape>,
+  hints: Hints,
+  imageSize: PretrainedOptions["imageSize"],
+): InferredModel {
+  try {
+    return inferSettings(shapes, hints);
+  } catch (error) {
+    if (!imageSize) throw error;
+    try {
+      return inferSettings(shapes, { ...hints, imageSize });
+    } catch {
+      throw error; // something else is wrong
+    }
   }
 }
 

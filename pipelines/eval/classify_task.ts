@@ -15,7 +15,7 @@ import { UsageError } from "../usage.ts";
 import { ConfusionCount, type Head, outputsOf } from "./classify.ts";
 import { fitting } from "./features.ts";
 import { openModel, parseRequest, readingFor } from "./request.ts";
-import { conclude, percent, rounded } from "./result.ts";
+import { conclude, percent, type Result, rounded } from "./result.ts";
 
 /** Classes of which each one's accuracy is printed, at most. */
 const FEW = 20;
@@ -24,7 +24,8 @@ const FEW = 20;
 export async function classifyTask(args: readonly string[]): Promise<number> {
   const request = parseRequest(args, { val: { type: "string" } });
   const { values, data, settings: { data: { workers }, batch }, isGiven } = request;
-  const images = await labelledImages({ path: data, valPath: values.val ?? null });
+  const { valShare } = request.settings.data;
+  const images = await labelledImages({ path: data, valPath: values.val ?? null, valShare });
   const model = await openModel(request);
   const head = headOf(model);
   const outputs = outputsOf(head, images, data);
@@ -65,9 +66,18 @@ export async function classifyTask(args: readonly string[]): Promise<number> {
   }
   return conclude(request, {
     task: "classify",
-    ...described(count, head, images.classNames),
+    ...withSplit(described(count, head, images.classNames), images.val ? "val" : "all"),
     skipped,
   });
+}
+
+/** Says which images were classified: those to validate on, or all, be they trained on or not. */
+function withSplit(
+  { lines, values }: Pick<Result, "lines" | "values">,
+  split: "val" | "all",
+): Pick<Result, "lines" | "values"> {
+  const images = split === "val" ? "images to validate on" : "all images: there is no split";
+  return { lines: [images, "", ...lines], values: { ...values, split } };
 }
 
 /** @throws {UsageError} If the file holds no classifier. */

@@ -24,9 +24,15 @@ export async function knnTask(args: readonly string[]): Promise<number> {
       `Option --temperature expects a positive number, got ${values.temperature}`,
     );
   }
-  const { train, val, classes } = await labelledImages({ path: data, valPath: values.val ?? null });
+  const { valShare } = request.settings.data;
+  const { train, val, classes } = await labelledImages({
+    path: data,
+    ...{ valPath: values.val ?? null, valShare },
+  });
   if (!val) {
-    throw new UsageError(`Cannot classify ${data}: it has no splits train and val; add --val DIR`);
+    throw new UsageError(
+      `Cannot classify ${data}: it has no splits train and val; add --val DIR or data.valShare=0.2`,
+    );
   }
   const model = await openModel(request);
   const options = extractionOf(request, model);

@@ -5,6 +5,7 @@ import { makeResident } from "../inference.ts";
 import { arrange, columnsOf, reconstruct, type ReconstructionSettings } from "../reconstruction.ts";
 import { table } from "../table.ts";
 import { UsageError } from "../usage.ts";
+import { validateMasking } from "../validate.ts";
 import { openModel, parseRequest, positiveOption, readingFor } from "./request.ts";
 import { checkOutput, conclude, rounded } from "./result.ts";
 import { openShown } from "./splits.ts";
@@ -26,6 +27,7 @@ export async function reconstructTask(args: readonly string[]): Promise<number> 
       `Cannot reconstruct with ${model.path}: it has no decoder; name a checkpoint of pretraining`,
     );
   }
+  validateMasking(model.settings, maskRatio);
   const { mean, std, crop: { cropPct } } = readingFor(request, model);
   const settings: ReconstructionSettings = {
     ...{ model: model.settings, maskRatio, seed },

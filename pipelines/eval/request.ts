@@ -25,6 +25,8 @@ export interface EvalSettings {
     readonly std: readonly number[];
     /** Share of the resized image's side that the crop takes. */
     readonly cropPct: number;
+    /** Share of the images that is held out, where the data have no splits. */
+    readonly valShare: number;
     readonly workers: number;
   };
   readonly batch: { readonly micro: number };
@@ -39,6 +41,7 @@ const STANDARD: EvalSettings = {
     mean: IMAGENET_MEAN,
     std: IMAGENET_STD,
     cropPct: 224 / 256,
+    valShare: 0,
     workers: Math.max(1, navigator.hardwareConcurrency - 1),
   },
   batch: { micro: 32 },
@@ -93,6 +96,12 @@ function check({ model, data, batch, maskRatio, seed }: EvalSettings): void {
   positiveIntegers("model.imageSize", ...model.imageSize);
   within("data.cropPct", data.cropPct, data.cropPct > 0 && data.cropPct <= 1, "in 0–1, without 0");
   within("data.std", data.std, data.std.every((value) => value > 0), "positive");
+  within(
+    "data.valShare",
+    data.valShare,
+    data.valShare >= 0 && data.valShare < 1,
+    "in 0–1, without 1",
+  );
   positiveIntegers("data.workers", data.workers);
   positiveIntegers("batch.micro", batch.micro);
   within("maskRatio", maskRatio, maskRatio > 0 && maskRatio < 1, "between 0 and 1");
@@ -126,7 +135,7 @@ export async function openModel(
     ...isGiven("model.decoderHeads") && { decoderHeads },
   };
   const moved = isGiven("model.imageSize") && { imageSize };
-  const inspected = await inspectPretrained(checkpoint, hints);
+  const inspected = await inspectPretrained(checkpoint, { ...hints, ...moved });
   if (moved) validateImageSize({ ...inspected.settings, ...moved });
   const pretrained = await loadPretrained(checkpoint, { ...hints, ...moved });
   console.error(describeMatch(pretrained.match));
@@ -147,7 +156,10 @@ export interface ModelReading extends Reading {
  * @throws {UsageError} If there is not one number for each channel.
  */
 export function readingOf(
-  { settings, mean, std }: Pick<Pretrained, "settings" | "mean" | "std">,
+  { settings, mean, std, cropPct: kept }: Pick<
+    Pretrained,
+    "settings" | "mean" | "std" | "cropPct"
+  >,
   given: Partial<Pick<EvalSettings["data"], "mean" | "std" | "cropPct">> = {},
   note: (message: string) => void = () => {},
 ): ModelReading {
@@ -172,7 +184,7 @@ export function readingOf(
     const one = `one number for each of the ${channels} channels`;
     within(`data.${name}`, reading[name], reading[name].length === channels, one);
   }
-  const { cropPct } = given;
+  const cropPct = given.cropPct ?? kept;
   return { ...reading, crop: { height, width, ...cropPct !== undefined && { cropPct } } };
 }
 

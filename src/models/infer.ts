@@ -31,6 +31,8 @@ export interface InferredModel {
   /** Of each channel of its images, if the file says so. */
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
+  /** Share of the resized image that its evaluation crops take, if the file says so. */
+  readonly cropPct?: number;
 }
 
 /** Heads of the published widths; elsewhere they have 64 channels each. */
@@ -56,6 +58,9 @@ export function inferSettings(
   const { metadata = {} } = hints;
   const named = record(metadata.model) as Partial<McmaeSettings | MaeSettings> | undefined;
   const known = { ...knownOf(hints), ...named && knownOf(named) };
+  if (named?.heads !== undefined && hints.heads !== undefined && named.heads !== hints.heads) {
+    throw new CheckpointError(`it says heads = ${named.heads}, not ${hints.heads}`);
+  }
   const file = new Shapes(shapes);
   const normPix = named?.normPix ?? record(metadata.args)?.norm_pix_loss !== false;
   const settings = shapes.has("patch_embed1.proj.weight")
@@ -71,6 +76,7 @@ export function inferSettings(
   // A linear probe has a BatchNorm before its layer.
   const classes = (shapes.get("head.weight") ?? shapes.get("head.1.weight"))?.[0];
   const [mean, std] = [numbers(metadata.mean), numbers(metadata.std)];
+  const [cropPct] = numbers(`[${metadata.cropPct}]`) ?? [];
   return {
     settings: { ...settings, ...named } as McmaeSettings | MaeSettings,
     hasDecoder,
@@ -80,6 +86,7 @@ export function inferSettings(
     },
     ...mean && { mean },
     ...std && { std },
+    ...cropPct && { cropPct },
   };
 }
 

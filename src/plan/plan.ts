@@ -70,7 +70,24 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
   device: Device,
   fn: (args: Args) => Results,
   args: Args,
-  { donate = [], fuse: fusing = true }: CompileOptions = {},
+  options: CompileOptions = {},
+): Promise<Plan<Args, Results>> {
+  const own: GPUBuffer[] = [];
+  try {
+    return await build(device, fn, args, options, own);
+  } catch (error) {
+    own.forEach((buffer) => buffer.destroy());
+    throw error;
+  }
+}
+
+/** @param own Takes the buffers that belong to the plan alone. */
+async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
+  device: Device,
+  fn: (args: Args) => Results,
+  args: Args,
+  { donate = [], fuse: fusing = true }: CompileOptions,
+  own: GPUBuffer[],
 ): Promise<Plan<Args, Results>> {
   const { gpu } = device;
   const given = entries<Tensor>(args);
@@ -84,7 +101,6 @@ export async function compile<Args extends Tree<Tensor>, Results extends Tree<Te
 
   // Buffers: given ones, then results, then slots.
   const buffers = Array<GPUBuffer | undefined>(graph.values.length).fill(undefined);
-  const own: GPUBuffer[] = [];
   const allocate = (value: Value | Tensor, label: string) => {
     const buffer = createBuffer(device, bytesOf(value), label);
     own.push(buffer);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { cp } from "node:fs/promises";
 import { loadSafetensors } from "../../src/safetensors.ts";
 import {
   complaints,
@@ -64,6 +65,13 @@ Deno.test("finetune learns classes from a checkpoint, validates, and keeps the b
   const { tensors, metadata } = await loadSafetensors(`${out}/best.safetensors`);
   assert.deepEqual(tensors.get("head.weight")!.shape, [2, 16]);
   assert.deepEqual(JSON.parse(metadata.classes), ["bright", "dark"]);
+  assert.match(text, /Next: deno task eval classify --checkpoint .*best.safetensors --data /);
+  const classified = await runTask("eval", [
+    ...["classify", "--checkpoint", `${out}/best.safetensors`, "--data", DATA],
+  ]);
+  const { split, n, top1 } = JSON.parse(classified.out.trimEnd().split("\n").at(-1)!);
+  const best = Math.max(...metrics.map(({ val_top1 }) => val_top1 ?? 0));
+  assert.deepEqual([split, n, top1], ["val", 12, Number(best.toFixed(4))]);
   assert.ok(!tensors.has("mask_token") && tensors.has("fc_norm.weight"));
   assert.ok(await exists(`${out}/report.html`));
 });
@@ -156,6 +164,36 @@ Deno.test("finetune refuses what it cannot use, in one sentence", async () => {
   assert.ok(!await exists(never));
 });
 
+Deno.test("finetune goes on without its pretrained file, keeps what it learnt, and counts bad images", async () => {
+  await prepare();
+  const data = `${scratch}/spoilt`;
+  await cp(DATA, data, { recursive: true });
+  await Deno.writeTextFile(`${data}/val/dark/9.jpg`, "no image");
+  const file = `${scratch}/moved.safetensors`;
+  await Deno.copyFile(PRETRAINED, file);
+  const out = `${scratch}/bereft`;
+  const args = ["--data", data, "batch.micro=4", "data.workers=1", "checkpoint.every=2"];
+  // More bad images than the run bears: it ends, and its two steps are safe.
+  const ended = await finetune(
+    ...["--checkpoint", file, ...args, "--out", out, "--steps", "2", "data.maxBad=0"],
+  );
+  assert.equal(ended.code, 1, ended.err);
+  assert.match(ended.err, /Cannot load images: 1 of 13 are bad \(maxBad allows 0\)/);
+  await Deno.remove(file);
+  const { code, err, out: text } = await finetune(
+    ...["--resume", "--out", out, "--steps", "4", "data.maxBad=1"],
+  );
+  assert.equal(code, 0, err);
+  assert.match(text, /steps +2 done of 4/);
+  assert.match(err, /Skipped 1 bad file:\n/);
+  assert.match(await Deno.readTextFile(`${out}/bad_files.txt`), /val\/dark\/9.jpg/);
+  await refused(
+    ["finetune_imagenet", "--resume", "--out", out],
+    2,
+    "Cannot resume as finetune_imagenet: the run is one of finetune",
+  );
+});
+
 Deno.test("eval linprobe finds the classes of frozen features, both ways", async () => {
   await prepare();
   const shared = [
@@ -173,6 +211,12 @@ Deno.test("eval linprobe finds the classes of frozen features, both ways", async
     assert.deepEqual(rest, { task: "linprobe", mode, top5: 1, n: 12, checkpoint: PRETRAINED });
     assert.ok(top1 >= 0.8, `${mode}: ${top1}`);
   }
+  // Nothing is left to do, and the figure is there all the same.
+  const again = await runTask("eval", ["linprobe", "--resume", "--out", out]);
+  assert.deepEqual(
+    JSON.parse(again.out.trimEnd().split("\n").at(-1)!),
+    JSON.parse(published.out.trimEnd().split("\n").at(-1)!),
+  );
   const { tensors } = await loadSafetensors(`${out}/checkpoint.safetensors`);
   const before = await loadSafetensors(PRETRAINED);
   const name = "blocks3.0.attn.qkv.weight"; // frozen
