@@ -177,6 +177,11 @@ function pathOf(folder: string, step: number): string {
   return `${folder}/${FILES.states}/${stepName(step)}.safetensors`;
 }
 
+/** Whether a run has saved anything to go on from. */
+export async function hasCheckpoint(folder: string): Promise<boolean> {
+  return (await stepsIn(folder)).length > 0;
+}
+
 /** Steps that have a checkpoint, ascending. */
 async function stepsIn(folder: string): Promise<number[]> {
   const steps: number[] = [];

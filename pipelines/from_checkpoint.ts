@@ -7,8 +7,9 @@ import { describeMatch } from "../src/match_weights.ts";
 import type { ClassifierParams, ClassifierSettings } from "../src/models/classifier.ts";
 import { inspectPretrained, loadClassifier } from "../src/pretrained.ts";
 import type { EncoderSettings } from "../src/models/encoder.ts";
+import { hasCheckpoint } from "./checkpoints.ts";
 import type { RunSettings } from "./recipe.ts";
-import { exists, FILES, oldRunFolder, readRecipe } from "./run_folder.ts";
+import { oldRunFolder, readRecipe } from "./run_folder.ts";
 import {
   requestRun,
   type RunOptionValues,
@@ -63,7 +64,7 @@ export async function requestFromCheckpoint<P extends Preset>(
 }
 
 /**
- * Parameters to begin with: those of the pretrained file, or, where a run has saved its own, any.
+ * Parameters to begin with: those of the pretrained file; of a run that goes on from a checkpoint, any.
  *
  * @param initial What the file lacks.
  */
@@ -72,7 +73,7 @@ export async function loadInitial(
   settings: ClassifierSettings,
   initial: ClassifierParams,
 ): Promise<ClassifierParams> {
-  if (resume && await exists(`${out}/${FILES.states}`)) return initial;
+  if (resume && await hasCheckpoint(out)) return initial;
   const match = await loadClassifier(recipe.pretrained, settings, initial);
   console.error(`${recipe.pretrained}: ${describeMatch(match)}\n`);
   return match.params;

@@ -91,8 +91,8 @@ export async function linprobe(args: readonly string[]): Promise<number> {
     );
   }
   const settings = classifierOf(recipe, images.classes);
-  const zeros = initializer(key(0));
-  const params = await loadInitial(request, settings, initClassifier(settings, zeros));
+  const drawn = initClassifier(settings, initializer(key(recipe.seed)));
+  const params = await loadInitial(request, settings, drawn);
   const device = await openDevice();
   return isFast
     ? await probeFast(device, recipe, images, params)

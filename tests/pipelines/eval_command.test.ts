@@ -22,7 +22,9 @@ Deno.test("eval knn finds images among themselves, and ends with one line of JSO
   await fails(
     common,
     2,
-    `Cannot classify ${at("images")}: it has no splits train and val; add --val DIR or data.valShare=0.2`,
+    `Cannot classify ${
+      at("images")
+    }: it has no splits train and val; add --val DIR or data.valShare=0.2`,
   );
 });
 
