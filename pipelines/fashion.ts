@@ -180,6 +180,7 @@ async function makeEncoder(
     );
   }
   const weights = await trainer.snapshot();
+  trainer.destroy();
   await writeModels(folder, { step: task.steps, position: 0, weights }, about);
 }
 
@@ -236,6 +237,7 @@ async function finetuned(
   );
   const { top1 } = await accuracy.measure();
   accuracy.destroy();
+  trainer.destroy();
   const encoder = entries<Tensor>(initialWeights(task).params).filter(([path]) =>
     !path.startsWith("head.")
   );

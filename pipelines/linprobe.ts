@@ -207,6 +207,7 @@ export async function probeFeatures(
   });
   for await (const metrics of trainer.run()) onStep(metrics);
   const { params } = await trainer.snapshot();
+  trainer.destroy();
   return { params, accuracy: await probeAccuracy(device, params, val, width, classes) };
 }
 

@@ -36,5 +36,6 @@ export function metricsReader<Step>(device: Device, metrics: Tensor) {
       const values = await readBuffers(device, done.map((_, i) => ({ buffer: buffers[i], bytes })));
       return done.map((step, i) => ({ step, values: new Float32Array(values[i]) }));
     },
+    destroy: () => buffers.forEach((buffer) => buffer.destroy()),
   };
 }

@@ -86,6 +86,8 @@ export interface Trainer<P extends Params> {
   load(weights: Weights<P>): void;
   /** Parameters on the device. */
   readonly params: P;
+  /** Frees the plans, the weights and all else that lies on the device. */
+  destroy(): void;
 }
 
 /** Milliseconds that metrics may wait to be read, and that signals may. */
@@ -139,8 +141,12 @@ async function prepareWith<P extends Params, Batch extends Params>(
   task: Task<P, Batch>,
   example: Batch,
 ): Promise<Trainer<P>> {
+  const placed: Tensor[] = [];
   const place = <T extends Params>(tree: T): T =>
-    map<Tensor, Tensor>(tree, (x) => upload(device, x));
+    map<Tensor, Tensor>(tree, (x) => {
+      placed.push(upload(device, x));
+      return placed.at(-1)!;
+    });
   const { accumulate, optimizer, microBatch } = task;
   const weights = initialWeights(task);
   const params = place(weights.params);
@@ -209,6 +215,11 @@ async function prepareWith<P extends Params, Batch extends Params>(
       const values = await readAll(device, leaves<Tensor>(trees));
       let next = 0;
       return map<Tensor, Tensor>(trees, ({ shape }) => tensor(values[next++], shape));
+    },
+    destroy() {
+      gradient.destroy();
+      update.destroy();
+      for (const { source } of placed) if (source.kind === "device") source.buffer.destroy();
     },
     load(weights) {
       write(params, weights.params);
@@ -284,6 +295,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
           throw new NonFiniteError(bad.step.step, bad.step.position, stage, location);
         }
       } finally {
+        copies.destroy();
         await batches.return();
       }
     },
