@@ -88,9 +88,11 @@ export interface FinetuneRecipe extends Omit<FinetunePreset, "model"> {
   readonly model: EncoderSettings & HeadSettings;
 }
 
-/** The classifier of a recipe. */
+/** The classifier of a recipe; a probe's has no stochastic depth. */
 export function classifierOf(
-  { model: { pooling, dropPath, ...encoder } }: Pick<FinetuneRecipe, "model">,
+  { model: { pooling, dropPath = 0, ...encoder } }: {
+    readonly model: EncoderSettings & Pick<HeadSettings, "pooling"> & Partial<HeadSettings>;
+  },
   classes: number,
 ): ClassifierSettings {
   return { encoder: encoder as EncoderSettings, classes, pooling, dropPath };

@@ -35,7 +35,8 @@ import { type Tensor, tensor } from "../src/tensor.ts";
 import { type Accuracy, AccuracyCount } from "./accuracy.ts";
 import type { LabelledFeatures } from "./eval/knn.ts";
 import { pace } from "./pretrain.ts";
-import { classifierOf, type ProbeRecipe } from "./probe_recipe.ts";
+import { classifierOf } from "./finetune_recipe.ts";
+import type { ProbeRecipe } from "./probe_recipe.ts";
 import { inStage } from "../src/op.ts";
 import { prepare, type StepMetrics, type Task } from "./train.ts";
 

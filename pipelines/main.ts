@@ -1,5 +1,5 @@
 /**
- * The command line: `deno task pretrain`, `deno task parity`, `deno task doctor`.
+ * The command line: what `deno task pretrain`, `finetune`, `eval` and the others run.
  *
  * Exit codes: 0 all is well, 1 the run failed, 2 the command makes no sense as given.
  *

@@ -28,14 +28,6 @@ export interface ProbeRecipe extends Omit<ProbePreset, "model"> {
   readonly model: EncoderSettings & PoolSettings;
 }
 
-/** The classifier whose features are probed. */
-export function classifierOf(
-  { model: { pooling, ...encoder } }: Pick<ProbeRecipe, "model">,
-  classes: number,
-): ClassifierSettings {
-  return { encoder: encoder as EncoderSettings, classes, pooling, dropPath: 0 };
-}
-
 /**
  * Checks that a recipe describes a probe that can start.
  *
