@@ -48,14 +48,18 @@ export * from "./src/plan/read.ts";
 // Models and their parameters
 export { type Autoencoder, autoencoder } from "./src/models/autoencoder.ts";
 export * from "./src/models/classifier.ts";
+export * from "./src/models/clips.ts";
 export * from "./src/models/decoder.ts";
 export * from "./src/models/encoder.ts";
 export * from "./src/models/infer.ts";
 export * from "./src/models/linear_probe.ts";
 export * from "./src/models/mae.ts";
 export * from "./src/models/mcmae.ts";
+export * from "./src/models/mcmae_stages.ts";
 export * from "./src/models/patches.ts";
 export * from "./src/models/transformer.ts";
+export * from "./src/models/videomae.ts";
+export * from "./src/models/videomcmae.ts";
 export * from "./src/init.ts";
 
 // Optimizers, schedules, files
@@ -90,7 +94,15 @@ export {
 export { findImages, type Found } from "./data/find.ts";
 export { idxImages, idxLabels } from "./data/idx.ts";
 export { type ImageBatch, type ImageSource, loadBatches, type LoadOptions } from "./data/loader.ts";
-export { type Mask, maskFromNoise, randomMask } from "./data/mask.ts";
+export {
+  type ClipTokens,
+  type Mask,
+  maskFromNoise,
+  randomMask,
+  spaceTimeMask,
+  tubeMask,
+  tubeMaskFromNoise,
+} from "./data/mask.ts";
 export {
   type BatchShape,
   drawMixes,

@@ -59,19 +59,29 @@ const product = [
 /** Every kernel by name. */
 export const kernels = {
   crossEntropy: kernel(crossEntropy, 2, 2, ["C", "rows"]),
-  depthwise: kernel(depthwise, 3, 1, ["H", "W", "C", "k", "flip", "size"]),
-  depthwiseGrad: kernel(depthwiseGrad, 2, 1, ["H", "W", "C", "k", "rows", "chunk", "size"]),
+  depthwise: kernel(depthwise, 3, 1, ["S", "H", "W", "C", "kt", "k", "flip", "size"]),
+  depthwiseGrad: kernel(
+    depthwiseGrad,
+    2,
+    1,
+    ["S", "H", "W", "C", "kt", "k", "rows", "chunk", "size"],
+  ),
   gather: kernel(gather, 2, 1, ["L", "K", "C", "size"]),
   layerNorm: kernel(layerNorm, 3, 2, ["C", "lanes", "rows", "eps"]),
   layerNormGrad: kernel(layerNormGrad, 4, 1, ["C", "lanes", "rows"]),
   layerNormGradGain: kernel(layerNormGradGain, 3, 1, ["C", "rows", "chunk", "size"]),
   map: kernel(map, 1, 1, ["size"]),
-  maskedDepthwise: kernel(maskedDepthwise, 5, 1, ["V", "s", "C", "GH", "GW", "k", "flip", "size"]),
+  maskedDepthwise: kernel(
+    maskedDepthwise,
+    5,
+    1,
+    ["V", "s", "C", "S", "GH", "GW", "kt", "k", "flip", "size"],
+  ),
   maskedDepthwiseGrad: kernel(
     maskedDepthwiseGrad,
     4,
     1,
-    ["V", "s", "C", "GH", "GW", "k", "blocks", "chunk", "size"],
+    ["V", "s", "C", "S", "GH", "GW", "kt", "k", "blocks", "chunk", "size"],
   ),
   matmul: kernel(matmul, 2, 1, product),
   matmulBroadcast: kernel(matmulBroadcast, 2, 1, product),

@@ -26,6 +26,30 @@ export function warmupCosine(
   return minLr + (lr - minLr) * 0.5 * (1 + Math.cos(Math.PI * progress));
 }
 
+/** Settings of {@linkcode warmupCosineSteps}; rates are absolute, times are updates. */
+export interface WarmupCosineSteps {
+  readonly lr: number;
+  readonly minLr: number;
+  /** Rate of the first update. */
+  readonly startLr: number;
+  readonly warmupSteps: number;
+  readonly steps: number;
+}
+
+/**
+ * VideoMAE's schedule (`cosine_scheduler` of its `utils.py`): the warm-up's last update already has
+ * the full rate, and the first after it has it too.
+ *
+ * @param step Update, from 0 to `steps` − 1.
+ */
+export function warmupCosineSteps(
+  { lr, minLr, startLr, warmupSteps, steps }: WarmupCosineSteps,
+  step: number,
+): number {
+  if (step < warmupSteps) return startLr + (lr - startLr) * step / Math.max(1, warmupSteps - 1);
+  return warmupCosine({ lr, minLr, warmupEpochs: warmupSteps, epochs: steps }, step);
+}
+
 /**
  * Linear scaling rule (arXiv:1706.02677): the rate for a batch, from the rate for 256 images.
  *

@@ -7,7 +7,7 @@ import {
   type ConvBlockParams,
   patchEmbed,
   type PatchEmbedParams,
-} from "../../src/models/mcmae.ts";
+} from "../../src/models/mcmae_stages.ts";
 import { type BlockParams, selfAttention, transformerBlock } from "../../src/models/transformer.ts";
 import { depthwise } from "../../src/ops/depthwise.ts";
 import { dropPath } from "../../src/ops/drop_path.ts";

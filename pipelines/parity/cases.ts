@@ -14,6 +14,8 @@ import { checkLars, checkLinprobe } from "./probe.ts";
 import { checkRandAugment } from "./rand_augment.ts";
 import { checkPretrainSteps } from "./steps.ts";
 import { checkLrSchedule, checkPosEmbed } from "./tables.ts";
+import { checkVideoMae, checkVideoMaeFinetune } from "./videomae.ts";
+import { checkVideoMcmae, checkVideoMcmaeFinetune } from "./videomcmae.ts";
 
 /** An implemented kind of golden file. */
 export interface Case {
@@ -38,6 +40,11 @@ const CASES: Readonly<Record<string, Case>> = {
   pretrain_mcmae: { check: checkPretrainMcmae },
   pretrain_steps: { check: checkPretrainSteps },
   rand_augment: { check: ({ file }) => checkRandAugment(file) },
+  // Longer names first: a name begins with its kind.
+  videomae_finetune: { check: checkVideoMaeFinetune },
+  videomae: { check: checkVideoMae },
+  videomcmae_finetune: { check: checkVideoMcmaeFinetune },
+  videomcmae: { check: checkVideoMcmae },
 };
 
 /** The implementation of a case, by its name or by what the file calls itself. */

@@ -11,10 +11,18 @@ export interface TensorCheck {
 /** Largest relative errors of a model in float32 against float64. */
 export const BOUNDS = { exact: 0, output: 1e-5, loss: 1e-6, gradient: 5e-5 } as const;
 
+/**
+ * The same for video models, of which no file pins single modules: a wrong eps of a LayerNorm shows,
+ * which changes E1 by 6.9e-6 and a gradient by 2.8e-5.
+ */
+export const VIDEO_BOUNDS: Bounds = { exact: 0, output: 5e-6, loss: 1e-6, gradient: 1e-5 };
+
+type Bounds = Readonly<Record<keyof typeof BOUNDS, number>>;
+
 /** The bound on one of a model's results, by its name in the file. */
-export function boundOf(path: string): number {
-  if (/(^|\.)grad(_in)?(\.|$)/.test(path)) return BOUNDS.gradient;
-  return path === "out.loss" ? BOUNDS.loss : BOUNDS.output;
+export function boundOf(path: string, bounds: Bounds = BOUNDS): number {
+  if (/(^|\.)grad(_in)?(\.|$)/.test(path)) return bounds.gradient;
+  return path === "out.loss" ? bounds.loss : bounds.output;
 }
 
 /** Compares by {@linkcode relativeError}; what is not finite fails. */

@@ -137,8 +137,17 @@ export function withChannelsLast(batch: MaskedImages): MaskedImages {
   return { ...batch, images: permute(batch.images, [0, 2, 3, 1]) };
 }
 
-/** The part of dense golden values that visible-only evaluation computes. */
-function atVisible(name: string, expected: Safetensor, mask: Mask, GW: number): Float32Array {
+/**
+ * The part of dense golden values that visible-only evaluation computes.
+ *
+ * @param GW Tokens in a row.
+ */
+export function atVisible(
+  name: string,
+  expected: Safetensor,
+  mask: Mask,
+  GW: number,
+): Float32Array {
   const data = expected.data as Float32Array;
   const { shape } = expected;
   if (/^E[12]$/.test(name)) return visibleBlocks(data, shape, mask, GW);
@@ -151,22 +160,28 @@ function atVisible(name: string, expected: Safetensor, mask: Mask, GW: number): 
   });
 }
 
-/** `[N, C, H, W]` → the blocks of visible tokens, `[N, V, s, s, C]`. */
+/** `[N, C, H, W]`, or of clips `[N, C, S, H, W]` → the blocks of visible tokens, `[N, V, s, s, C]`. */
 function visibleBlocks(
   data: Float32Array,
-  [n, C, H, W]: readonly number[],
+  shape: readonly number[],
   { keep, visible }: Mask,
   GW: number,
 ): Float32Array {
+  const [n, C] = shape;
+  const [W, H, S = 1] = shape.slice(2).toReversed();
   const s = W / GW;
+  const cells = H / s * GW;
   const blocks = new Float32Array(n * visible * s * s * C);
   let i = 0;
   for (const [block, token] of keep.entries()) {
     const sample = Math.floor(block / visible);
-    const [top, left] = [Math.floor(token / GW) * s, (token % GW) * s];
+    const [slot, cell] = [Math.floor(token / cells), token % cells];
+    const [top, left] = [Math.floor(cell / GW) * s, (cell % GW) * s];
     for (let y = top; y < top + s; y++) {
       for (let x = left; x < left + s; x++) {
-        for (let c = 0; c < C; c++) blocks[i++] = data[((sample * C + c) * H + y) * W + x];
+        for (let c = 0; c < C; c++) {
+          blocks[i++] = data[(((sample * C + c) * S + slot) * H + y) * W + x];
+        }
       }
     }
   }

@@ -5,7 +5,8 @@
  */
 import { type Initializer, initializer } from "../init.ts";
 import type { Key } from "../random.ts";
-import type { Tensor } from "../tensor.ts";
+import { type Shape, sizeOf, type Tensor } from "../tensor.ts";
+import { clipGrid, cubeLoss } from "./clips.ts";
 import { type AutoencoderSettings, decode, type MaskedImages, patchLoss } from "./decoder.ts";
 import { encodeMae, initMae, type MaeParams, type MaeSettings } from "./mae.ts";
 import {
@@ -17,13 +18,28 @@ import {
   strideOf,
 } from "./mcmae.ts";
 import { gridOf } from "./patches.ts";
+import {
+  decodeVideoMae,
+  encodeVideoMae,
+  initVideoMae,
+  type VideoMaeParams,
+  type VideoMaeSettings,
+} from "./videomae.ts";
+import {
+  encodeVideo,
+  initVideoMcmae,
+  type VideoMcmaeParams,
+  type VideoMcmaeSettings,
+} from "./videomcmae.ts";
 
 /** A masked autoencoder with parameters of type P. */
 export interface Autoencoder<P> {
   readonly settings: AutoencoderSettings;
   /** Side of a patch in pixels. */
   readonly patch: number;
-  /** Tokens of an image, L. */
+  /** Tokens along each axis: `[GH, GW]` of an image, `[S, GH, GW]` of a clip. */
+  readonly grid: Shape;
+  /** Tokens of an image or a clip, L. */
   readonly tokens: number;
   /** Tokens that the mask is drawn over: L, but for token-wise masking. */
   readonly masked: number;
@@ -32,7 +48,7 @@ export interface Autoencoder<P> {
   initWith(draw: Initializer): P;
   /** `[N, V, C]`, with a class token in front for MAE. */
   encode(params: P, batch: MaskedImages): Tensor;
-  /** Every patch, `[N, L, patch · patch · channels]`. */
+  /** Every patch, `[N, L, patch · patch · channels]`; of clips every cube, frames first. */
   decode(params: P, latent: Tensor, batch: MaskedImages): Tensor;
   /** One value. */
   loss(predicted: Tensor, batch: MaskedImages): Tensor;
@@ -54,34 +70,76 @@ export interface Autoencoder<P> {
  */
 export function autoencoder(settings: McmaeSettings): Autoencoder<McmaeParams>;
 export function autoencoder(settings: MaeSettings): Autoencoder<MaeParams>;
+export function autoencoder(settings: VideoMcmaeSettings): Autoencoder<VideoMcmaeParams>;
+export function autoencoder(settings: VideoMaeSettings): Autoencoder<VideoMaeParams>;
 export function autoencoder(
-  settings: McmaeSettings | MaeSettings,
-): Autoencoder<McmaeParams> | Autoencoder<MaeParams>;
-export function autoencoder(settings: McmaeSettings | MaeSettings): Autoencoder<never> {
-  const patch = settings.kind === "mae" ? settings.patchSize : strideOf(settings);
-  const [GH, GW] = gridOf(settings.imageSize, patch);
-  const shared = {
-    settings,
-    patch,
-    tokens: GH * GW,
-    decode: (params: McmaeParams | MaeParams, latent: Tensor, batch: MaskedImages) =>
-      decode(params, settings, latent, batch),
-    loss: (predicted: Tensor, batch: MaskedImages) => patchLoss(predicted, batch, settings, patch),
-  };
-  if (settings.kind === "mae") {
-    return {
-      ...shared,
-      masked: GH * GW,
-      init: (key: Key) => initMae(settings, initializer(key)) as never,
-      initWith: (draw: Initializer) => initMae(settings, draw) as never,
-      encode: (params: MaeParams, batch) => encodeMae(params, settings, batch),
-    };
+  settings: AnySettings,
+):
+  | Autoencoder<McmaeParams>
+  | Autoencoder<MaeParams>
+  | Autoencoder<VideoMcmaeParams>
+  | Autoencoder<VideoMaeParams>;
+export function autoencoder(settings: AnySettings): Autoencoder<never> {
+  switch (settings.kind) {
+    case "mcmae": {
+      const patch = strideOf(settings);
+      return model<McmaeParams>(settings, patch, gridOf(settings.imageSize, patch), {
+        masked: maskedTokens(settings),
+        initWith: (draw) => initMcmae(settings, draw),
+        encode: (params, batch) => encode(params, settings, batch).latent,
+        decode: (params, latent, batch) => decode(params, settings, latent, batch),
+        loss: (predicted, batch) => patchLoss(predicted, batch, settings, patch),
+      });
+    }
+    case "mae": {
+      const { patchSize } = settings;
+      return model<MaeParams>(settings, patchSize, gridOf(settings.imageSize, patchSize), {
+        initWith: (draw) => initMae(settings, draw),
+        encode: (params, batch) => encodeMae(params, settings, batch),
+        decode: (params, latent, batch) => decode(params, settings, latent, batch),
+        loss: (predicted, batch) => patchLoss(predicted, batch, settings, patchSize),
+      });
+    }
+    case "videomcmae": {
+      const patch = strideOf(settings);
+      return model<VideoMcmaeParams>(settings, patch, clipGrid(settings, patch).grid, {
+        initWith: (draw) => initVideoMcmae(settings, draw),
+        encode: (params, batch) => encodeVideo(params, settings, batch).latent,
+        decode: (params, latent, batch) => decode(params, settings, latent, batch),
+        loss: (predicted, batch) => cubeLoss(predicted, batch, settings, patch),
+      });
+    }
+    case "videomae": {
+      const { patchSize } = settings;
+      return model<VideoMaeParams>(settings, patchSize, clipGrid(settings, patchSize).grid, {
+        initWith: (draw) => initVideoMae(settings, draw),
+        encode: (params, batch) => encodeVideoMae(params, settings, batch),
+        decode: (params, latent, batch) => decodeVideoMae(params, settings, latent, batch),
+        loss: (predicted, batch) => cubeLoss(predicted, batch, settings, patchSize),
+      });
+    }
   }
-  return {
-    ...shared,
-    masked: maskedTokens(settings),
-    init: (key: Key) => initMcmae(settings, initializer(key)) as never,
-    initWith: (draw: Initializer) => initMcmae(settings, draw) as never,
-    encode: (params: McmaeParams, batch) => encode(params, settings, batch).latent,
+}
+
+type AnySettings = McmaeSettings | MaeSettings | VideoMcmaeSettings | VideoMaeSettings;
+
+/** What differs between models. */
+type Parts<P> =
+  & Pick<Autoencoder<P>, "initWith" | "encode" | "decode" | "loss">
+  & Partial<Pick<Autoencoder<P>, "masked">>;
+
+function model<P>(
+  settings: AutoencoderSettings,
+  patch: number,
+  grid: Shape,
+  parts: Parts<P>,
+): Autoencoder<never> {
+  const tokens = sizeOf(grid);
+  const whole: Autoencoder<P> = {
+    ...{ settings, patch, grid, tokens, masked: tokens },
+    ...parts,
+    init: (key) => parts.initWith(initializer(key)),
   };
+  // Only the overloads of `autoencoder` tell whose parameters these are.
+  return whole as Autoencoder<never>;
 }

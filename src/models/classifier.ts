@@ -1,6 +1,6 @@
 /**
- * Classifiers on pretrained encoders, as the published `ConvViT` and MAE's `VisionTransformer` are
- * fine-tuned.
+ * Classifiers on pretrained encoders, of images and of clips, as the published `ConvViT` and the
+ * `VisionTransformer` of MAE and VideoMAE are fine-tuned.
  *
  * @module
  */
@@ -15,25 +15,34 @@ import {
   type EncoderParams,
   type EncoderSettings,
   patchTokens,
+  transformerOf,
+  type VideoEncoderSettings,
   widthOf,
 } from "./encoder.ts";
 import { initMae } from "./mae.ts";
 import { initMcmae } from "./mcmae.ts";
 import { affine, type Branch, norm, TRANSFORMER_EPS } from "./transformer.ts";
+import { initVideoMae } from "./videomae.ts";
+import { initVideoMcmae } from "./videomcmae.ts";
 
 /** Settings of a classifier. */
-export interface ClassifierSettings {
-  readonly encoder: EncoderSettings;
+export interface ClassifierSettings<
+  Encoder extends EncoderSettings | VideoEncoderSettings = EncoderSettings,
+> {
+  readonly encoder: Encoder;
   /** Number of classes, K. */
   readonly classes: number;
   /**
    * What the head takes: the mean of the tokens, then `fc_norm`; or, after `norm`, the first token:
-   * the class token of a ViT, the top left patch of MCMAE, which has none.
+   * the class token of MAE's ViT, the top left patch of the others, which have none.
    */
   readonly pooling: "mean" | "token";
   /** Stochastic depth of the last block; it grows from 0 at the first. */
   readonly dropPath: number;
 }
+
+/** Settings of a classifier of images or clips. */
+type AnySettings = ClassifierSettings<EncoderSettings | VideoEncoderSettings>;
 
 export type ClassifierParams = EncoderParams & {
   readonly fc_norm?: Affine;
@@ -42,7 +51,7 @@ export type ClassifierParams = EncoderParams & {
 };
 
 /** Draws that a sample needs for stochastic depth: one for each residual branch. */
-export function pathsOf({ encoder }: Pick<ClassifierSettings, "encoder">): number {
+export function pathsOf({ encoder }: Pick<AnySettings, "encoder">): number {
   return 2 * blocksOf(encoder);
 }
 
@@ -51,18 +60,31 @@ export function pathsOf({ encoder }: Pick<ClassifierSettings, "encoder">): numbe
  * (N(0, 2e-5)), so that fine-tuning begins without a preference.
  */
 export function initClassifier(
-  { encoder, classes, pooling }: ClassifierSettings,
+  { encoder, classes, pooling }: AnySettings,
   draw: Initializer,
 ): ClassifierParams {
   const width = widthOf(encoder);
-  const stages = encoder.kind === "mae" ? vitOf(initMae(encoder, draw)) : stagesOf(
-    initMcmae(encoder, draw),
-  );
   return {
-    ...stages,
+    ...initEncoder(encoder, draw),
     [pooling === "mean" ? "fc_norm" : "norm"]: initNorm(width),
     head: { weight: draw.normal([classes, width], 2e-5), bias: constant([classes], 0) },
   };
+}
+
+/** An autoencoder's parameters without the norm, the decoder, and what joins scales. */
+function initEncoder(settings: AnySettings["encoder"], draw: Initializer): EncoderParams {
+  switch (settings.kind) {
+    case "mae":
+      return vitOf(initMae(settings, draw));
+    case "mcmae":
+      return stagesOf(initMcmae(settings, draw));
+    case "videomcmae":
+      return stagesOf(initVideoMcmae(settings, draw));
+    case "videomae": {
+      const { encoder: { patch_embed, blocks } } = initVideoMae(settings, draw);
+      return { patch_embed, blocks };
+    }
+  }
 }
 
 function stagesOf(params: ReturnType<typeof initMcmae>): EncoderParams {
@@ -79,15 +101,15 @@ function vitOf({ cls_token, pos_embed, patch_embed, blocks }: ReturnType<typeof 
 }
 
 /**
- * Encodes images into what the head takes.
+ * Encodes images or clips into what the head takes.
  *
- * @param images `[N, H, W, C]`.
+ * @param images `[N, H, W, C]`, or clips `[N, T, H, W, C]`.
  * @param draws Uniform draws for stochastic depth, `[N, 2 · blocks]`; none at evaluation.
  * @returns `[N, C]`.
  */
 export function classifierFeatures(
   params: ClassifierParams,
-  settings: ClassifierSettings,
+  settings: AnySettings,
   images: Tensor,
   draws?: Tensor,
 ): Tensor {
@@ -108,7 +130,7 @@ export function logitsOf({ head }: Pick<ClassifierParams, "head">, features: Ten
 
 /** Drops a block's two branches, each by a draw of its own, as timm does. */
 function dropBranches(
-  { encoder, dropPath: rate }: ClassifierSettings,
+  { encoder, dropPath: rate }: Pick<AnySettings, "encoder" | "dropPath">,
   draws: Tensor,
   block: number,
 ): Branch {
@@ -131,11 +153,11 @@ function dropBranches(
  * @returns From a parameter's path to its factor.
  */
 export function layerDecay(
-  encoder: EncoderSettings,
+  encoder: EncoderSettings | VideoEncoderSettings,
   decay: number,
 ): (path: string) => number {
-  const blocks = encoder.kind === "mae" ? "blocks" : "blocks3";
-  const last = (encoder.kind === "mae" ? encoder.depth : encoder.depths[2]) + 1;
+  const [blocks, depth] = transformerOf(encoder);
+  const last = depth + 1;
   const first = /^(pos_embed|cls_token|patch_embed\d?|blocks[12])(\.|$)/;
   return (path) => {
     if (first.test(path)) return decay ** last;

@@ -36,7 +36,7 @@ export interface AutoencoderSettings {
 
 /** One micro-batch. L tokens an image, V of them visible. */
 export type MaskedImages = {
-  /** `[N, H, W, C]`. */
+  /** `[N, H, W, C]`; of clips `[N, T, H, W, C]`. */
   readonly images: Tensor;
   /** Visible tokens, `[N, V]`, u32. */
   readonly keep: Tensor;
@@ -69,13 +69,17 @@ export function positions(
   return tensor(sincos2d(width, GH, GW, cls), [1, GH * GW + Number(cls), width]);
 }
 
-/** The decoder's part of the parameters, apart from the tables; `width` is the encoder's. */
+/**
+ * The decoder's part of the parameters, apart from the tables; `width` is the encoder's, `patch` the
+ * side of a patch, `frames` how many of a clip it has.
+ */
 export function initDecoder(
   draw: Initializer,
   settings: AutoencoderSettings,
   width: number,
   mlpRatio: number,
   patch: number,
+  frames = 1,
 ): Omit<DecoderParams, "mask_token" | "decoder_pos_embed"> {
   const { decoderDim, decoderDepth } = settings;
   return {
@@ -85,7 +89,7 @@ export function initDecoder(
       () => initBlock(draw, decoderDim, mlpRatio),
     ),
     decoder_norm: initNorm(decoderDim),
-    decoder_pred: initLinear(draw, decoderDim, patch * patch * settings.channels),
+    decoder_pred: initLinear(draw, decoderDim, frames * patch * patch * settings.channels),
   };
 }
 
@@ -132,13 +136,15 @@ export function patchLoss(
   const [n, L, P] = predicted.shape;
   const plain = reshape(patchify(images, patch), [n, L, P]);
   const target = settings.normPix ? normalisePatches(plain) : plain;
-  const errors = square(sub(predicted, target));
-  if (removed.shape[1] === L) {
-    const perPatch = mean(errors, [2]);
-    return div(sum(mul(perPatch, removed)), sum(removed));
-  }
+  if (removed.shape[1] === L) return maskedError(predicted, target, removed);
   const weights = cellWeights(removed, settings, patch);
-  return div(sum(mul(errors, weights)), sum(weights));
+  return div(sum(mul(square(sub(predicted, target)), weights)), sum(weights));
+}
+
+/** Mean squared error over removed tokens: `[N, L, P]` twice, `[N, L]` → one value. */
+export function maskedError(predicted: Tensor, target: Tensor, removed: Tensor): Tensor {
+  const perPatch = mean(square(sub(predicted, target)), [2]);
+  return div(sum(mul(perPatch, removed)), sum(removed));
 }
 
 /** Stage-1 cells `[N, GH1 · GW1]` → weights of the pixels in each patch, `[N, L, P]`. */

@@ -1,6 +1,6 @@
 /**
- * One face for pretrained encoders, MCMAE's stages and ViT: what probing, fine-tuning and feature
- * extraction need of a model.
+ * One face for pretrained encoders, MCMAE's stages and ViT, of images and of clips: what probing,
+ * fine-tuning and feature extraction need of a model.
  *
  * @module
  */
@@ -10,41 +10,51 @@ import { mean } from "../ops/reduce.ts";
 import { reshape, slice } from "../ops/shape.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 import { encodeVit, type MaeParams, type MaeSettings, type VitParams } from "./mae.ts";
-import {
-  encodeImages,
-  type McmaeParams,
-  type McmaeSettings,
-  type McmaeStages,
-  multiScale,
-} from "./mcmae.ts";
+import type { McmaeParams, McmaeSettings } from "./mcmae.ts";
+import { encodeImages, type McmaeStages, multiScale } from "./mcmae_stages.ts";
 import { type Branch, norm, TRANSFORMER_EPS } from "./transformer.ts";
+import { encodeVideoVit, type VideoMaeSettings, type VideoVitParams } from "./videomae.ts";
+import type { VideoMcmaeSettings } from "./videomcmae.ts";
 
 /** Settings of a model of which the encoder alone is used. */
 export type EncoderSettings = McmaeSettings | MaeSettings;
 
+/** The same of a model for clips. */
+export type VideoEncoderSettings = VideoMcmaeSettings | VideoMaeSettings;
+
 /** Parameters of an encoder, by the names of the published checkpoints. */
-export type EncoderParams = McmaeStages | VitParams;
+export type EncoderParams = McmaeStages | VitParams | VideoVitParams;
 
 /** Outputs of layers by name, in order; the last one is what a head takes. */
 export type Layers = Readonly<Record<string, Tensor>>;
 
+type AnySettings = EncoderSettings | VideoEncoderSettings;
+
+/** Whether the model is a plain ViT. */
+function isVit(settings: AnySettings): settings is MaeSettings | VideoMaeSettings {
+  return settings.kind === "mae" || settings.kind === "videomae";
+}
+
 /** Channels of the final tokens. */
-export function widthOf(settings: EncoderSettings): number {
-  return settings.kind === "mae" ? settings.embedDim : settings.embedDims[2];
+export function widthOf(settings: AnySettings): number {
+  return isVit(settings) ? settings.embedDim : settings.embedDims[2];
 }
 
 /** Blocks over all stages. */
-export function blocksOf(settings: EncoderSettings): number {
-  return settings.kind === "mae"
-    ? settings.depth
-    : settings.depths.reduce((sum, depth) => sum + depth, 0);
+export function blocksOf(settings: AnySettings): number {
+  return isVit(settings) ? settings.depth : settings.depths.reduce((sum, depth) => sum + depth, 0);
+}
+
+/** Transformer blocks: their name, and how many there are. */
+export function transformerOf(settings: AnySettings): readonly [name: string, depth: number] {
+  return isVit(settings) ? ["blocks", settings.depth] : ["blocks3", settings.depths[2]];
 }
 
 /** Names of the outputs of {@linkcode encodeLayers}, in order. */
-export function layerNames(settings: EncoderSettings): string[] {
+export function layerNames(settings: AnySettings): string[] {
   const blocks = (name: string, depth: number) =>
     Array.from({ length: depth }, (_, i) => `${name}.${i}`);
-  if (settings.kind === "mae") return blocks("blocks", settings.depth);
+  if (isVit(settings)) return blocks("blocks", settings.depth);
   const [first, second, third] = settings.depths;
   return [
     ...["patch_embed1", ...blocks("blocks1", first)],
@@ -54,25 +64,30 @@ export function layerNames(settings: EncoderSettings): string[] {
 }
 
 /**
- * The outputs of every layer on whole images, without a mask.
+ * The outputs of every layer on whole images or clips, without a mask.
  *
- * @param images `[N, H, W, C]`.
+ * @param images `[N, H, W, C]`, or clips `[N, T, H, W, C]`.
  * @param branchOf What becomes of the residual branches of block i, over all stages.
- * @returns See `encodeImages` and `encodeVit`.
+ * @returns See `encodeImages`, `encodeVit` and `encodeVideoVit`.
  */
 export function encodeLayers(
   params: EncoderParams,
-  settings: EncoderSettings,
+  settings: AnySettings,
   images: Tensor,
   branchOf?: (block: number) => Branch,
 ): Layers {
-  return settings.kind === "mae"
-    ? encodeVit(params as VitParams, settings, images, branchOf)
-    : encodeImages(params as McmaeStages, settings, images, branchOf);
+  switch (settings.kind) {
+    case "mae":
+      return encodeVit(params as VitParams, settings, images, branchOf);
+    case "videomae":
+      return encodeVideoVit(params as VideoVitParams, settings, images, branchOf);
+    default:
+      return encodeImages(params as McmaeStages, settings, images, branchOf);
+  }
 }
 
-/** Patch tokens of a ViT's layer, `[N, L, C]`: without the class token. MCMAE has none. */
-export function patchTokens(settings: EncoderSettings, tokens: Tensor): Tensor {
+/** Patch tokens of a ViT's layer, `[N, L, C]`: without the class token, which MAE alone has. */
+export function patchTokens(settings: AnySettings, tokens: Tensor): Tensor {
   return settings.kind === "mae" ? slice(tokens, 1, 1, tokens.shape[1]) : tokens;
 }
 

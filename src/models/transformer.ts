@@ -6,7 +6,7 @@
 import { type Affine, type Initializer, initLinear, initNorm } from "../init.ts";
 import { attention } from "../ops/attention.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
-import { add, gelu } from "../ops/map.ts";
+import { add, gelu, mul } from "../ops/map.ts";
 import { linear } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -23,6 +23,9 @@ export type BlockParams = {
   readonly attn: { readonly qkv: Affine; readonly proj: Affine };
   readonly norm2: Affine;
   readonly mlp: Mlp;
+  /** Layer scale of the two branches, `[C]` (arXiv:2103.17239); VideoMAE may have it. */
+  readonly gamma_1?: Tensor;
+  readonly gamma_2?: Tensor;
 };
 
 export function initBlock(draw: Initializer, width: number, mlpRatio: number): BlockParams {
@@ -69,7 +72,9 @@ export function transformerBlock(
   heads: number,
   branch: Branch = (x) => x,
 ): Tensor {
+  const scale = (x: Tensor, gamma?: Tensor) => gamma ? mul(x, gamma) : x;
   const attended = selfAttention(norm(x, block.norm1, TRANSFORMER_EPS), block.attn, heads);
-  const y = add(x, branch(attended));
-  return add(y, branch(mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp)));
+  const y = add(x, branch(scale(attended, block.gamma_1)));
+  const hidden = mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp);
+  return add(y, branch(scale(hidden, block.gamma_2)));
 }

@@ -1,5 +1,6 @@
 /**
- * Depthwise convolutions, stride 1, zero padding: dense, and over visible blocks only.
+ * Depthwise convolutions, stride 1, zero padding: dense, and over visible blocks only; over space, or
+ * over space and time.
  *
  * @module
  */
@@ -11,156 +12,178 @@ import { sum } from "./reduce.ts";
 /**
  * Depthwise convolution of whole maps.
  *
- * @param x `[N, H, W, C]`.
- * @param weight `[C, 1, k, k]`, k odd.
+ * @param x `[N, H, W, C]`, or of clips `[N, S, H, W, C]` in S time slots.
+ * @param weight `[C, 1, k, k]`, k odd; of clips `[C, 1, kt, k, k]`, kt odd too.
  * @param bias `[C]`.
- * @returns `[N, H, W, C]`.
- * @throws {RangeError} If the channels differ or k is even.
+ * @returns The shape of x.
+ * @throws {RangeError} If the channels or the numbers of axes differ, or k or kt is even.
  */
 export function depthwise(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
-  const [n, H, W, C] = x.shape;
-  const k = kernelSize(x.shape, C, weight.shape);
-  const size = sizeOf(x.shape);
-  const correlate = (x: Tensor, bias: Tensor, flip: boolean): Tensor =>
+  const [C, W, H, S = 1] = x.shape.slice(1).toReversed();
+  const [kt, k] = kernelSizes(x.shape, x.shape.length - 2, weight.shape);
+  const lanes = C % 4 === 0 ? 4 : 1;
+  const size = sizeOf(x.shape) / lanes;
+  const correlate = (x: Tensor, taps: Tensor, bias: Tensor, flip: boolean): Tensor =>
     apply({
       name: flip ? "depthwise_grad_input" : "depthwise",
-      key: `depthwise:${x.shape}:${k}:${flip}`,
+      key: `depthwise:${x.shape}:${kt}:${k}:${flip}`,
       outputs: [{ shape: x.shape, dtype: "f32" }],
       lowering: {
         kind: "kernel",
         dispatches: () => [
-          dispatch("depthwise", { H, W, C, k, flip, size }, [0, 1, 2, 3], workgroups(size)),
+          dispatch(
+            "depthwise",
+            { S, H, W, C: C / lanes, kt, k, flip, size },
+            [0, 1, 2, 3],
+            workgroups(size),
+            lanes,
+          ),
         ],
       },
-      vjp: flip ? undefined : ([dy], [x]) => [
-        correlate(dy!, bias, true),
+      vjp: flip ? undefined : ([dy], [x, taps]) => [
+        correlate(dy!, taps, bias, true),
         weightGrad(dy!, x),
-        sum(dy!, [0, 1, 2]),
+        overPlaces(dy!),
       ],
-    }, [x, weight, bias]);
+    }, [x, taps, bias]);
   const weightGrad = (dy: Tensor, x: Tensor): Tensor => {
-    const rows = n * H;
+    const rows = sizeOf(x.shape) / W / C;
     const chunk = Math.max(1, Math.ceil(rows / 32));
-    const partialSize = Math.ceil(rows / chunk) * k * k * C;
-    return tapsFirst(
-      apply({
-        name: "depthwise_grad_weight",
-        key: `depthwise_grad_weight:${x.shape}:${k}`,
-        outputs: [{ shape: [Math.ceil(rows / chunk), k * k, C], dtype: "f32" }],
-        lowering: {
-          kind: "kernel",
-          dispatches: () => [
-            dispatch(
-              "depthwiseGrad",
-              { H, W, C, k, rows, chunk, size: partialSize },
-              [0, 1, 2],
-              workgroups(partialSize),
-            ),
-          ],
-        },
-      }, [dy, x]),
-      weight.shape,
-    );
+    const partialShape = [Math.ceil(rows / chunk), kt * k * k, C];
+    const partialSize = sizeOf(partialShape) / lanes;
+    const partial = apply({
+      name: "depthwise_grad_weight",
+      key: `depthwise_grad_weight:${x.shape}:${kt}:${k}`,
+      outputs: [{ shape: partialShape, dtype: "f32" }],
+      lowering: {
+        kind: "kernel",
+        dispatches: () => [
+          dispatch(
+            "depthwiseGrad",
+            { S, H, W, C: C / lanes, kt, k, rows, chunk, size: partialSize },
+            [0, 1, 2],
+            workgroups(partialSize),
+            lanes,
+          ),
+        ],
+      },
+    }, [dy, x]);
+    return sum(partial, [0]);
   };
-  return correlate(x, bias, false);
+  return correlate(x, channelsLast(weight), bias, false);
 }
 
 /** The visible blocks of a map, as indices. */
 export interface VisibleBlocks {
   /** Place of each visible block in the grid, `[N, V]`, u32. */
   readonly keep: Tensor;
-  /** For each place its block, V or more where it is removed, `[N, GH · GW]`, u32. */
+  /** For each place its block, V or more where it is removed: `[N, GH · GW]`, `[N, S · GH · GW]`, u32. */
   readonly restore: Tensor;
-  /** Blocks in a column and in a row of the map. */
-  readonly grid: readonly [GH: number, GW: number];
+  /** Blocks in a column and in a row of the map; of clips the time slots come first. */
+  readonly grid: readonly [GH: number, GW: number] | readonly [S: number, GH: number, GW: number];
 }
 
 /**
- * Masked depthwise convolution (MCMAE, arXiv:2205.03892, section 2.2) over visible blocks only:
- * the same values as convolving the whole map after zeroing its removed blocks.
+ * Masked depthwise convolution (MCMAE, arXiv:2205.03892, sections 2.2 and 2.4) over visible blocks
+ * only: the same values as convolving the whole map after zeroing its removed blocks. A block is
+ * removed in one time slot, or in all (tubes): any mask will do.
  *
- * @param x Visible blocks `[N, V, s, s, C]`.
- * @param weight `[C, 1, k, k]`, k odd.
+ * @param x Visible blocks `[N, V, s, s, C]`, each of one slot.
+ * @param weight `[C, 1, k, k]`, k odd; with time slots `[C, 1, kt, k, k]`, kt odd too.
  * @param bias `[C]`.
  * @returns `[N, V, s, s, C]`.
- * @throws {RangeError} If the channels differ, k is even, or the indices do not fit.
+ * @throws {RangeError} If the channels or the numbers of axes differ, k or kt is even, or the indices
+ * do not fit.
  */
 export function maskedDepthwise(
   x: Tensor,
   weight: Tensor,
   bias: Tensor,
-  { keep, restore, grid: [GH, GW] }: VisibleBlocks,
+  { keep, restore, grid }: VisibleBlocks,
 ): Tensor {
   const [n, V, s, , C] = x.shape;
-  const k = kernelSize(x.shape, C, weight.shape);
-  if (sizeOf(keep.shape) !== n * V || sizeOf(restore.shape) !== n * GH * GW) {
+  const [GW, GH, S = 1] = grid.toReversed();
+  const [kt, k] = kernelSizes(x.shape, grid.length, weight.shape);
+  if (sizeOf(keep.shape) !== n * V || sizeOf(restore.shape) !== n * sizeOf(grid)) {
     throw new RangeError(
       `Cannot place blocks [${x.shape}] by keep [${keep.shape}] and restore [${restore.shape}]`,
     );
   }
-  const size = sizeOf(x.shape);
+  const lanes = C % 4 === 0 ? 4 : 1;
+  const size = sizeOf(x.shape) / lanes;
   const blocks = n * V;
-  const correlate = (x: Tensor, bias: Tensor, flip: boolean): Tensor =>
+  const correlate = (x: Tensor, taps: Tensor, bias: Tensor, flip: boolean): Tensor =>
     apply({
       name: flip ? "masked_depthwise_grad_input" : "masked_depthwise",
-      key: `masked_depthwise:${x.shape}:${GH}:${GW}:${k}:${flip}`,
+      key: `masked_depthwise:${x.shape}:${grid}:${kt}:${k}:${flip}`,
       outputs: [{ shape: x.shape, dtype: "f32" }],
       lowering: {
         kind: "kernel",
         dispatches: () => [
           dispatch(
             "maskedDepthwise",
-            { V, s, C, GH, GW, k, flip, size },
+            { V, s, C: C / lanes, S, GH, GW, kt, k, flip, size },
             [0, 1, 2, 3, 4, 5],
             workgroups(size),
+            lanes,
           ),
         ],
       },
-      vjp: flip ? undefined : ([dy], [x]) => [
-        correlate(dy!, bias, true),
+      vjp: flip ? undefined : ([dy], [x, taps]) => [
+        correlate(dy!, taps, bias, true),
         weightGrad(dy!, x),
-        sum(dy!, [0, 1, 2, 3]),
+        overPlaces(dy!),
         undefined,
         undefined,
       ],
-    }, [x, weight, bias, keep, restore]);
+    }, [x, taps, bias, keep, restore]);
   const weightGrad = (dy: Tensor, x: Tensor): Tensor => {
     const chunk = Math.max(1, Math.ceil(blocks / 32));
-    const partialSize = Math.ceil(blocks / chunk) * k * k * C;
-    return tapsFirst(
-      apply({
-        name: "masked_depthwise_grad_weight",
-        key: `masked_depthwise_grad_weight:${x.shape}:${GH}:${GW}:${k}`,
-        outputs: [{ shape: [Math.ceil(blocks / chunk), k * k, C], dtype: "f32" }],
-        lowering: {
-          kind: "kernel",
-          dispatches: () => [
-            dispatch(
-              "maskedDepthwiseGrad",
-              { V, s, C, GH, GW, k, blocks, chunk, size: partialSize },
-              [0, 1, 2, 3, 4],
-              workgroups(partialSize),
-            ),
-          ],
-        },
-      }, [dy, x, keep, restore]),
-      weight.shape,
-    );
+    const partialShape = [Math.ceil(blocks / chunk), kt * k * k, C];
+    const partialSize = sizeOf(partialShape) / lanes;
+    const partial = apply({
+      name: "masked_depthwise_grad_weight",
+      key: `masked_depthwise_grad_weight:${x.shape}:${grid}:${kt}:${k}`,
+      outputs: [{ shape: partialShape, dtype: "f32" }],
+      lowering: {
+        kind: "kernel",
+        dispatches: () => [
+          dispatch(
+            "maskedDepthwiseGrad",
+            { V, s, C: C / lanes, S, GH, GW, kt, k, blocks, chunk, size: partialSize },
+            [0, 1, 2, 3, 4],
+            workgroups(partialSize),
+            lanes,
+          ),
+        ],
+      },
+    }, [dy, x, keep, restore]);
+    return sum(partial, [0]);
   };
-  return correlate(x, bias, false);
+  return correlate(x, channelsLast(weight), bias, false);
 }
 
-/** Partial weight gradients [chunks, k · k, C] → [C, 1, k, k]. */
-function tapsFirst(partial: Tensor, shape: Shape): Tensor {
-  return reshape(permute(sum(partial, [0]), [1, 0]), shape);
+/** Weights [C, 1, …] → [taps, C], so that neighbouring invocations read neighbouring values. */
+function channelsLast(weight: Tensor): Tensor {
+  const [C] = weight.shape;
+  return permute(reshape(weight, [C, sizeOf(weight.shape) / C]), [1, 0]);
 }
 
-function kernelSize(x: Shape, channels: number, weight: Shape): number {
-  const k = weight.at(-1)!;
-  if (weight[0] !== channels || k !== weight.at(-2) || k % 2 === 0) {
+/** The bias's gradient: the sum over all but the channels. */
+function overPlaces(dy: Tensor): Tensor {
+  return sum(dy, dy.shape.slice(0, -1).map((_, axis) => axis));
+}
+
+/** Sizes of a kernel over `axes` axes, which are space, or time and space. */
+function kernelSizes(x: Shape, axes: number, weight: Shape): [kt: number, k: number] {
+  const [C] = x.slice(-1);
+  const [k, rows, kt = 1] = weight.slice(2).toReversed();
+  const fits = weight.length === axes + 2 && weight[0] === C && weight[1] === 1 && k === rows;
+  if (!fits || k % 2 === 0 || kt % 2 === 0) {
+    const expected = axes === 3 ? "1, kt, k, k], kt and k odd" : "1, k, k], k odd";
     throw new RangeError(
-      `Cannot convolve [${x}] depthwise with [${weight}]: it takes [${channels}, 1, k, k], k odd`,
+      `Cannot convolve [${x}] depthwise with [${weight}]: it takes [${C}, ${expected}`,
     );
   }
-  return k;
+  return [kt, k];
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { checkLrSchedule } from "../../pipelines/parity/tables.ts";
 import { loadSafetensors } from "../../src/safetensors.ts";
-import { scaledRate, warmupCosine } from "../../src/schedule.ts";
+import { scaledRate, warmupCosine, warmupCosineSteps } from "../../src/schedule.ts";
 
 const schedule = { lr: 1e-3, minLr: 1e-5, warmupEpochs: 10, epochs: 110 };
 
@@ -22,6 +22,16 @@ Deno.test("warmupCosine() rises linearly from zero, then falls to minLr", () => 
 
 Deno.test("warmupCosine() starts at lr without a warm-up", () => {
   assert.equal(warmupCosine({ ...schedule, warmupEpochs: 0 }, 0), 1e-3);
+});
+
+Deno.test("warmupCosineSteps() has the full rate twice, after the last step of the warm-up too", () => {
+  const settings = { lr: 1e-3, minLr: 1e-5, startLr: 1e-6, warmupSteps: 3, steps: 7 };
+  const rates = Array.from({ length: 7 }, (_, step) => warmupCosineSteps(settings, step));
+  assert.deepEqual([rates[0], rates[2], rates[3]], [1e-6, 1e-3, 1e-3]);
+  assert.ok(Math.abs(rates[1] - (1e-6 + 1e-3) / 2) < 1e-18);
+  assert.ok(Math.abs(rates[5] - (1e-3 + 1e-5) / 2) < 1e-18);
+  assert.ok(rates[6] > 1e-5); // it ends one step before the end of the cosine
+  assert.equal(warmupCosineSteps({ ...settings, warmupSteps: 0 }, 0), 1e-3);
 });
 
 Deno.test("scaledRate() is blr at a batch of 256 and linear in the batch", () => {
