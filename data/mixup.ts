@@ -35,8 +35,10 @@ export interface Mix {
   readonly box?: Box;
 }
 
-/** Shape of a batch of images. */
-export type BatchShape = readonly [n: number, height: number, width: number, channels: number];
+/** Shape of a batch of images, or of clips. */
+export type BatchShape =
+  | readonly [n: number, height: number, width: number, channels: number]
+  | readonly [n: number, frames: number, height: number, width: number, channels: number];
 
 /**
  * Draws how each sample of a batch is mixed. An odd batch has a sample in its middle that is its
@@ -120,22 +122,25 @@ export function shareOutside(box: Size, { width, height }: Size): number {
 }
 
 /**
- * Mixes normalised images, each with its partner.
+ * Mixes normalised images, each with its partner; of clips all frames alike.
  *
- * @param images Images `[N, H, W, C]`.
+ * @param images Images `[N, H, W, C]`, or clips `[N, T, H, W, C]`.
  * @param mixes One a sample.
- * @returns New images `[N, H, W, C]`: λ·x + (1 - λ)·partner, or x with the partner's box.
+ * @returns New images, as many: λ·x + (1 - λ)·partner, or x with the partner's box.
  * @throws {RangeError} If there are not N images or mixes.
  */
 export function mixImages(
   images: Float32Array,
-  [n, height, width, channels]: BatchShape,
+  shape: BatchShape,
   mixes: readonly Mix[],
 ): Float32Array<ArrayBuffer> {
-  const size = height * width * channels;
+  const [n] = shape;
+  const [height, width, channels] = shape.slice(-3);
+  const frames = shape.length === 5 ? shape[1] : 1;
+  const size = frames * height * width * channels;
   if (images.length !== n * size || mixes.length !== n) {
     throw new RangeError(
-      `Cannot mix [${[n, height, width, channels]}]: ` +
+      `Cannot mix [${shape}]: ` +
         `found ${images.length} values and ${mixes.length} mixes`,
     );
   }
@@ -144,10 +149,11 @@ export function mixImages(
     const own = sample * size;
     const other = (n - 1 - sample) * size;
     if (box) {
-      for (let y = box.y; y < box.y + box.height; y++) {
-        const begin = (y * width + box.x) * channels;
-        const row = images.subarray(other + begin, other + begin + box.width * channels);
-        result.set(row, own + begin);
+      for (let row = 0; row < frames * box.height; row++) {
+        const [t, y] = [Math.floor(row / box.height), box.y + row % box.height];
+        const begin = ((t * height + y) * width + box.x) * channels;
+        const pixels = images.subarray(other + begin, other + begin + box.width * channels);
+        result.set(pixels, own + begin);
       }
     } else if (lambda !== 1 && own !== other) {
       for (let i = 0; i < size; i++) {

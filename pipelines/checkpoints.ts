@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { CheckpointError, fromSafetensors, toSafetensors } from "../src/checkpoint.ts";
-import type { EncoderSettings } from "../src/models/encoder.ts";
+import type { EncoderSettings, VideoEncoderSettings } from "../src/models/encoder.ts";
 import type { Params } from "../src/optim.ts";
 import {
   loadSafetensors,
@@ -14,7 +14,7 @@ import {
   type Safetensors,
   writeSafetensors,
 } from "../src/safetensors.ts";
-import type { DataSettings, RunSettings } from "./recipe.ts";
+import type { RunSettings, SampleSettings } from "./recipe.ts";
 import { exists, FILES } from "./run_folder.ts";
 import type { Place, Weights } from "./train.ts";
 
@@ -29,8 +29,8 @@ export type ModelMetadata = Readonly<Record<string, string>>;
 
 /** What to say of a model: how its images are read, and the names of its classes. */
 export function describeModel(
-  settings: EncoderSettings,
-  { mean, std, cropPct = null }: Pick<DataSettings, "mean" | "std"> & {
+  settings: EncoderSettings | VideoEncoderSettings,
+  { mean, std, cropPct = null }: Pick<SampleSettings, "mean" | "std"> & {
     readonly cropPct?: number | null;
   },
   classNames?: readonly string[],

@@ -13,6 +13,7 @@ Tasks:
   knn            Classify each validation image by its nearest training images: nothing is trained
   linprobe       Train one linear layer on frozen features: deno task eval linprobe --help
   classify       Accuracy of a fine-tuned model, and what it confuses
+  video          The same of a model of clips, over several views of each video
   reconstruct    Picture of masked images and what a pretrained model makes of them
   features       Write features of all images: .safetensors for PyTorch, .npz for NumPy
   featuremaps    Picture of what each stage sees in an image (Figure 5 of the paper)
@@ -25,6 +26,15 @@ Options of knn:
   --val DIR           Images to classify, where --data has no splits (also of classify)
   --k N               Neighbours that vote (default 20)
   --temperature T     A neighbour of similarity s has exp(s / T) votes (default 0.07)
+Options of video (--data: class folders, a list, annotations of Kinetics or Something-Something):
+  --clips N           Clips of each video (default 5; 2 where frames are of equal parts)
+  --crops N           Crops of each clip, along its longer side (default 3)
+  --stride N          Frames from one to the next, where the file does not tell (default 4)
+  --sampling KIND     dense, or segments: one frame of each equal part
+  --short-side N      Short side to resize frames to before they are cropped (default the crop's)
+  --frame-control     Show nothing but the middle frame of each clip
+  --root DIR          Where the paths of an annotation begin
+  --decoder NAME      node-av (default) or ffmpeg
 Options of features:
   --out FILE          FILE.safetensors or FILE.npz
   --layers A,B        global (default), e1, e2, e3, latent, cls or a layer such as blocks3.2
@@ -33,6 +43,8 @@ Options of features:
 Options of reconstruct and featuremaps:
   --out FILE.png
   --images N          Images to show, spread over the data (default 8 and 6)
+                      (reconstruct, of a model of clips: FILE.webp and FILE.gif move, FILE.png has
+                      four frames of each; takes --stride, --root and --decoder as video does)
   --split NAME        Which ones (default val, if there is one)
   --mode MODE         pca: principal components as colours (default); mean: of the channels
                       (featuremaps)
@@ -56,6 +68,7 @@ Examples:
 const TASKS: Record<string, (args: readonly string[]) => Promise<number>> = {
   knn: async (args) => await (await import("./eval/knn_task.ts")).knnTask(args),
   classify: async (args) => await (await import("./eval/classify_task.ts")).classifyTask(args),
+  video: async (args) => await (await import("./eval/video_task.ts")).videoTask(args),
   reconstruct: async (args) =>
     await (await import("./eval/reconstruct_task.ts")).reconstructTask(args),
   features: async (args) => await (await import("./eval/features_task.ts")).featuresTask(args),

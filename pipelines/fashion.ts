@@ -110,10 +110,8 @@ export async function measureWay(
   const began = performance.now();
   const since = (start: number) => (performance.now() - start) / 1000;
   if (!recipe) {
-    const figures = await measureFeatures(device, settings, seed, {
-      train: await pixelsOf(settings.train),
-      test: await pixelsOf(settings.test),
-    });
+    const pixels = { train: await pixelsOf(settings.train), test: await pixelsOf(settings.test) };
+    const figures = await measureFeatures(device, settings, seed, pixels, pixels);
     return { way: name, seed, ...figures, seconds: since(began) };
   }
   const seeded: Recipe = { ...recipe, seed };
@@ -124,17 +122,24 @@ export async function measureWay(
   const checkpoint = `${path}/checkpoint.safetensors`;
   const pretrained = await loadPretrained(checkpoint);
   settings.say("features");
-  const featuresOf = async (source: ImageSource): Promise<LabelledFeatures> => {
-    const { features: { global }, labels } = await extractFeatures(device, pretrained, source, {
-      ...{ batch: 128, cropPct: 1 },
+  const featuresOf = async (source: ImageSource) => {
+    const { features, labels } = await extractFeatures(device, pretrained, source, {
+      ...{ layers: ["global", "e3"], pooled: false, batch: 128, cropPct: 1 },
     });
-    return { features: global, labels: labels! };
+    const named = (name: string): LabelledFeatures => ({
+      features: features[name],
+      labels: labels!,
+    });
+    return { mean: named("global"), tokens: named("e3") };
   };
-  const sets = {
-    train: await featuresOf(settings.train),
-    test: await featuresOf(settings.test),
-  };
-  const figures = await measureFeatures(device, settings, seed, sets);
+  const [train, test] = [await featuresOf(settings.train), await featuresOf(settings.test)];
+  const figures = await measureFeatures(
+    device,
+    settings,
+    seed,
+    { train: train.tokens, test: test.tokens },
+    { train: train.mean, test: test.mean },
+  );
   settings.say("fine-tuning");
   const { top1, parameters } = await finetuned(device, settings, checkpoint, seed);
   return {
@@ -184,17 +189,32 @@ async function makeEncoder(
   await writeModels(folder, { step: task.steps, position: 0, weights }, about);
 }
 
+/** Features of both splits. */
+interface Splits {
+  readonly train: LabelledFeatures;
+  readonly test: LabelledFeatures;
+}
+
+/**
+ * Probes all final tokens, side by side as the pixels are, and finds neighbours by the mean token:
+ * a mean over the 49 tokens of so small an encoder says too little to a linear layer.
+ */
 async function measureFeatures(
   device: Device,
   { probe, say }: FashionSettings,
   seed: number,
-  { train, test }: { readonly train: LabelledFeatures; readonly test: LabelledFeatures },
+  all: Splits,
+  mean: Splits,
 ): Promise<Pick<FashionResult, "linprobe" | "knn">> {
+  const setsOf = ({ train, test }: Splits) => ({ train, val: test, classes: CLASSES });
   say("linear probe");
-  const sets = { train, val: test, classes: CLASSES };
-  const { accuracy: { top1: linprobe } } = await probeFeatures(device, { ...probe, seed }, sets);
+  const { accuracy: { top1: linprobe } } = await probeFeatures(
+    device,
+    { ...probe, seed },
+    setsOf(all),
+  );
   say("nearest neighbours");
-  const { top1: knn } = await knnAccuracy(device, sets);
+  const { top1: knn } = await knnAccuracy(device, setsOf(mean));
   return { linprobe, knn };
 }
 

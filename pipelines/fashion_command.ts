@@ -34,7 +34,8 @@ Options:
   --help
 
 Rows: raw pixels; an encoder as drawn; MAE with a ViT of as many parameters; MCMAE whose convolutions
-see masked cells; MCMAE. The test images are used for these figures alone. The last line on stdout is
+see masked cells; MCMAE. The probe is of all final tokens side by side, nearest neighbours are by their
+mean; fine-tuning begins with the encoder. The test images are used for these figures alone. The last line on stdout is
 one JSON object.`;
 
 /**
@@ -82,8 +83,9 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   );
   const opened = await openFashion(data, images);
   using _lock = await takeRunFolder(out);
+  const probe = findProbeRecipe("linprobe_fashion");
   const about = {
-    ...{ images: opened.train.length, testImages: opened.test.length, finetuning },
+    ...{ images: opened.train.length, testImages: opened.test.length, finetuning, probe },
     ways: ways.map(({ name, recipe }) => ({ name, recipe })),
   };
   const results = await readResults(out, about);
@@ -98,8 +100,7 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
       const settings: FashionSettings = {
         ...opened,
         ...{ folder: out, say },
-        finetuning,
-        probe: findProbeRecipe("linprobe_fashion"),
+        ...{ finetuning, probe },
       };
       const result = await measureWay(device, settings, way, seed);
       results.push(result);

@@ -9,7 +9,14 @@
  * @module
  */
 import { type ImageBatch, loadBatches } from "../data/loader.ts";
-import { drawMixes, type Mix, mixImages, mixTargets, softTargets } from "../data/mixup.ts";
+import {
+  type BatchShape,
+  drawMixes,
+  type Mix,
+  mixImages,
+  mixTargets,
+  softTargets,
+} from "../data/mixup.ts";
 import type { ImageSource } from "../data/source.ts";
 import { initializer } from "../src/init.ts";
 import {
@@ -22,6 +29,7 @@ import {
   logitsOf,
   pathsOf,
 } from "../src/models/classifier.ts";
+import type { EncoderSettings, VideoEncoderSettings } from "../src/models/encoder.ts";
 import { crossEntropy } from "../src/ops/cross_entropy.ts";
 import { adamW, type Optimizer, type Params } from "../src/optim.ts";
 import { fold, key, uniform } from "../src/random.ts";
@@ -36,7 +44,7 @@ import type { Task } from "./train.ts";
 /** A micro-batch as the classifier takes it. */
 export interface LabelledBatch {
   readonly [name: string]: Tensor;
-  /** `[N, H, W, C]`. */
+  /** `[N, H, W, C]`; of clips `[N, T, H, W, C]`. */
   readonly images: Tensor;
   /** `[N, K]`, each row sums to 1. */
   readonly targets: Tensor;
@@ -56,11 +64,14 @@ const MIXES = 0x6d697865;
 const PATHS = 0x70617468;
 const HEAD = 0x68656164;
 
-/** The stages of a recipe, by name. */
-export interface FinetuneStages {
+/** A classifier of images or clips. */
+type AnyClassifier = ClassifierSettings<EncoderSettings | VideoEncoderSettings>;
+
+/** The stages of a recipe, by name; images come in batches of type B. */
+export interface FinetuneStages<B = ImageBatch> {
   /** Sample position → decoded, augmented images, without end. */
-  readonly decodeData: Stage<number, Batches<ImageBatch>>;
-  readonly mix: Stage<Batches<ImageBatch>, Batches<LabelledBatch>>;
+  readonly decodeData: Stage<number, Batches<B>>;
+  readonly mix: Stage<Batches<B>, Batches<LabelledBatch>>;
   readonly encode: Stage<Labelled, Labelled & { readonly features: Tensor }>;
   readonly classify: Stage<
     Labelled & { readonly features: Tensor },
@@ -85,7 +96,6 @@ export function finetuneStages(
   const { imageSize: [height, width], channels } = recipe.model;
   const { data, batch: { micro }, augment, seed, optimizer } = recipe;
   const { randAugment, colorJitter, eraseProbability, eraseMode, repeats } = augment;
-  const decay = layerDecay(settings.encoder, optimizer.layerDecay);
   return {
     decodeData: (start) =>
       loadBatches({
@@ -102,6 +112,17 @@ export function finetuneStages(
         yield mixBatch(recipe, settings, batch);
       }
     },
+    ...headStages(settings, optimizer),
+  };
+}
+
+/** The stages that run on the device; they are the same for images and clips. */
+export function headStages(
+  settings: AnyClassifier,
+  optimizer: FinetuneRecipe["optimizer"],
+): Pick<FinetuneStages, "encode" | "classify" | "loss" | "optimizer"> {
+  const decay = layerDecay(settings.encoder, optimizer.layerDecay);
+  return {
     encode: stage("encode", ({ params, batch }) => ({
       ...{ params, batch },
       features: classifierFeatures(
@@ -124,21 +145,40 @@ export function finetuneStages(
   };
 }
 
-/** Mixes a batch and draws its paths; both depend on the seed and the batch's position alone. */
+/** Mixes a batch of images; the mixes depend on the seed and the batch's position alone. */
 function mixBatch(
   recipe: FinetuneRecipe,
   settings: ClassifierSettings,
   { images, labels, position }: ImageBatch,
 ): LabelledBatch {
-  const { model: { imageSize: [height, width], channels }, batch: { micro: n }, mix } = recipe;
-  const root = key(recipe.seed);
-  const shape = [n, height, width, channels] as const;
+  const { model: { imageSize: [height, width], channels }, batch: { micro: n } } = recipe;
+  return mixedBatch(recipe, settings, images, [n, height, width, channels], labels!, position);
+}
+
+/**
+ * Mixes normalised images or clips and their labels, and draws paths; draws depend on the seed and the
+ * position alone.
+ *
+ * @param shape `[N, H, W, C]`, or `[N, T, H, W, C]`.
+ * @param position Of the batch in its run.
+ */
+export function mixedBatch(
+  { seed, mix }: Pick<FinetuneRecipe, "seed" | "mix">,
+  settings: AnyClassifier,
+  images: Float32Array<ArrayBuffer>,
+  shape: BatchShape,
+  labels: Int32Array,
+  position: number,
+): LabelledBatch {
+  const root = key(seed);
+  const [n] = shape;
+  const [height, width] = shape.slice(-3);
   const plan: Mix[] | undefined = mixes(mix)
     ? drawMixes(fold(root, MIXES, position), n, { width, height }, mix)
     : undefined;
   const targets = plan
-    ? mixTargets(labels!, settings.classes, mix.smoothing, plan)
-    : softTargets(labels!, settings.classes, mix.smoothing);
+    ? mixTargets(labels, settings.classes, mix.smoothing, plan)
+    : softTargets(labels, settings.classes, mix.smoothing);
   const count = pathsOf(settings);
   return {
     images: tensor(plan ? mixImages(images, shape, plan) : images, shape),
@@ -150,7 +190,7 @@ function mixBatch(
 /** Parameters before a checkpoint is loaded into them. */
 export function initialClassifier(
   recipe: Pick<FinetuneRecipe, "seed">,
-  settings: ClassifierSettings,
+  settings: AnyClassifier,
 ): ClassifierParams {
   return initClassifier(settings, initializer(fold(key(recipe.seed), HEAD)));
 }
@@ -171,13 +211,16 @@ export function finetuneTask(
   },
 ): Task<Params, LabelledBatch> {
   const settings = classifierOf(recipe, classes);
-  const { decodeData, mix, encode, classify, loss, optimizer } = finetuneStages(
-    recipe,
-    settings,
-    source,
-    onBatch,
-  );
-  const { rates } = recipe.optimizer;
+  const stages = finetuneStages(recipe, settings, source, onBatch);
+  return { ...classifierTask(recipe, stages, params), ...pace(recipe, source.length) };
+}
+
+/** Stages, chained; how the run goes is left to the caller. */
+export function classifierTask<B>(
+  { optimizer: { rates } }: Pick<FinetuneRecipe, "optimizer">,
+  { decodeData, mix, encode, classify, loss, optimizer }: FinetuneStages<B>,
+  params: ClassifierParams,
+): Pick<Task<Params, LabelledBatch>, "params" | "frozen" | "batches" | "loss" | "optimizer"> {
   const frozen = (path: string) => factorOf(rates, path) === 0;
   checkRates(rates, entries<Tensor>(params as Params).map(([path]) => path), frozen);
   const chain = pipe(encode, classify, loss);
@@ -187,6 +230,5 @@ export function finetuneTask(
     batches: pipe(decodeData, mix),
     loss: ({ params, batch }) => chain({ params: params as unknown as ClassifierParams, batch }),
     optimizer,
-    ...pace(recipe, source.length),
   };
 }

@@ -17,8 +17,9 @@ import {
 } from "./finetune_recipe.ts";
 import { labelledImages } from "./labelled.ts";
 import { checkContinues } from "./recipe.ts";
-import { loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
-import { findFinetuneRecipe, finetuneRecipes } from "./recipes/mod.ts";
+import { complete, loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
+import { findAnyFinetuneRecipe, finetuneRecipes } from "./recipes/mod.ts";
+import { videoFinetuneRecipes } from "./recipes/video_finetune.ts";
 import {
   checkPlaces,
   openNotes,
@@ -27,24 +28,38 @@ import {
   runTraining,
   wordsOf,
 } from "./training_command.ts";
-import { parseWords } from "./usage.ts";
+import { parseWords, UsageError } from "./usage.ts";
+import { finetuneVideo } from "./video/finetune_command.ts";
+import {
+  completeClips,
+  isOfClips,
+  validateVideoFinetune,
+  type VideoFinetuneRecipe,
+} from "./video/finetune_recipe.ts";
 
-const HELP = `Fine-tune a pretrained encoder to tell classes apart.
+const list = (all: readonly { readonly name: string; readonly source: string }[]) =>
+  all.map(({ name, source }) => `  ${name.padEnd(21)}${source}`).join("\n");
+
+const HELP = `Fine-tune a pretrained encoder to tell classes apart, of images or of videos.
 
   deno task finetune [recipe] --checkpoint F --data DIR [options] [field.path=value …]
 
-Recipes:
-${finetuneRecipes.map(({ name, source }) => `  ${name.padEnd(18)}${source}`).join("\n")}
+Recipes for images:
+${list(finetuneRecipes)}
+Recipes for videos, which want a model of clips:
+${list(videoFinetuneRecipes)}
 
 Options:
   --checkpoint F Pretrained model: .safetensors of this project, or a published .pth
   --data DIR     Labelled images: class folders (in train/ and val/, or not), a list file with
-                 labels, tar shards or IDX files
+                 labels, tar shards or IDX files. Labelled videos: class folders, a list file, or the
+                 annotations of Kinetics or Something-Something; bundled:motions
   --out DIR      Where to write (default runs/<recipe>, then runs/<recipe>-2, …)
   --steps N      Stop after N optimizer steps
   --seed N       Another draw of the head, crops, mixes and paths
   --resume       Continue the run in --out (default: the recipe's latest)
   --profile N    Time N steps by stage and op, and print where the time goes
+  --decoder NAME What decodes videos: node-av, which comes with the project, or ffmpeg
   --help
 
 The model's sizes, and the mean and deviation of its images, come from the checkpoint. Fields of
@@ -59,10 +74,20 @@ the recipe, for example:
   data.valShare=0.1                  Hold images out to validate on (or data.valPath=DIR)
   data.cropPct=1                     Evaluate on whole images, as small ones want
   optimizer.emaDecay=0.9999          Keep a moving average of the parameters too
+Of videos:
+  model.frames=8                     Positions are computed anew
+  data.sampling=segments             One frame of each of as many equal parts, as for SSv2
+  data.stride=4                      Frames from one to the next, for data.sampling=dense
+  data.root=DIR                      Where the paths of an annotation begin
+  data.cache=DIR data.shortSide=320  Keep decoded, smaller videos
+  data.crop.flip=false               Where classes tell left from right
+  data.still=true                    The single-frame control: each clip shows its middle frame
+  augment.repeats=2                  Views of each clip; batch.micro counts views, batch.effective clips
 
 Examples:
   deno task finetune --checkpoint runs/quickstart/checkpoint.safetensors --data flowers
-  deno task finetune finetune_imagenet --checkpoint mcmae_base.pth --data imagenet`;
+  deno task finetune finetune_imagenet --checkpoint mcmae_base.pth --data imagenet
+  deno task finetune video_finetune --checkpoint F --data bundled:motions`;
 
 /**
  * Runs the command.
@@ -75,8 +100,12 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
     console.log(HELP);
     return 0;
   }
-  const { recipe, base, out, resume } = request;
-  if (resume) checkContinues(base, recipe);
+  if (request.resume) checkContinues(request.base, request.recipe);
+  return hasClips(request) ? await finetuneVideo(request) : await finetuneImages(request);
+}
+
+async function finetuneImages(request: RunRequest<FinetuneRecipe>): Promise<number> {
+  const { recipe, out } = request;
   const { data, model, batch } = recipe;
   const images = await labelledImages(data);
   const { train, val, classes, classNames } = images;
@@ -126,16 +155,37 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
   });
 }
 
-async function parse(args: readonly string[]): Promise<RunRequest<FinetuneRecipe> | undefined> {
+type Request = RunRequest<FinetuneRecipe> | RunRequest<VideoFinetuneRecipe>;
+
+function hasClips(request: Request): request is RunRequest<VideoFinetuneRecipe> {
+  return isOfClips(request.recipe);
+}
+
+async function parse(args: readonly string[]): Promise<Request | undefined> {
   const { values, positionals } = parseWords(
     args,
-    { ...RUN_OPTIONS, checkpoint: { type: "string" } },
+    { ...RUN_OPTIONS, checkpoint: { type: "string" }, decoder: { type: "string" } },
     "see deno task finetune --help",
   );
   if (values.help) return undefined;
   const words = wordsOf(positionals, "finetune");
-  const request = await requestFromCheckpoint(findFinetuneRecipe, words, values);
-  validateFinetune(request.recipe);
+  const decoder = values.decoder === undefined ? [] : [`data.decoder=${values.decoder}`];
+  const isKnown = words.isNamed || !values.resume; // else the folder tells the recipe
+  if (decoder.length > 0 && isKnown && !isOfClips(findAnyFinetuneRecipe(words.name))) {
+    throw new UsageError(`Option --decoder is for recipes of videos: ${words.name} is of images`);
+  }
+  // A recipe keeps its kind, whatever fields are changed.
+  const request = await requestFromCheckpoint(
+    findAnyFinetuneRecipe,
+    { ...words, fields: [...decoder, ...words.fields] },
+    values,
+    async (preset, checkpoint, fields): Promise<FinetuneRecipe | VideoFinetuneRecipe> =>
+      isOfClips(preset)
+        ? await completeClips(preset, checkpoint, fields)
+        : await complete(preset, checkpoint, fields),
+  ) as Request;
+  if (hasClips(request)) validateVideoFinetune(request.recipe);
+  else validateFinetune(request.recipe);
   checkPlaces(request);
   return request;
 }

@@ -12,7 +12,7 @@ import type { ClassifierSettings } from "../src/models/classifier.ts";
 import type { EncoderSettings } from "../src/models/encoder.ts";
 import type { AdamWFields, DataSettings, RunSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
-import { validateAdamW, validateEncoder, validateRun, within } from "./validate.ts";
+import { validateAdamW, validateCrop, validateEncoder, validateRun, within } from "./validate.ts";
 
 /** What a fine-tuning run is told of its model; the checkpoint tells the rest. */
 export type HeadSettings = Pick<ClassifierSettings, "pooling" | "dropPath">;
@@ -104,14 +104,27 @@ export function classifierOf(
  * @throws {UsageError} For the first value that does not fit; it names the field.
  */
 export function validateFinetune(recipe: FinetuneRecipe): void {
-  const { model, data, optimizer, augment, mix, batch } = recipe;
+  const { model, data, augment } = recipe;
   validateEncoder(model);
-  const { dropPath } = model;
-  within("model.dropPath", dropPath, dropPath >= 0 && dropPath < 1, "in 0–1, without 1");
   validateRun(recipe, model.channels);
+  validateCrop(data);
+  validateCropPct(data.cropPct);
+  natural("augment.colorJitter", augment.colorJitter);
+  validateTuning(recipe);
+}
+
+/**
+ * Checks what fine-tuning has for images and clips alike.
+ *
+ * @throws {UsageError} As {@linkcode validateFinetune}.
+ */
+export function validateTuning(
+  { model: { dropPath }, optimizer, augment, mix, batch }:
+    & Pick<FinetuneRecipe, "optimizer" | "mix" | "batch">
+    & { readonly model: HeadSettings; readonly augment: Omit<AugmentSettings, "colorJitter"> },
+): void {
+  within("model.dropPath", dropPath, dropPath >= 0 && dropPath < 1, "in 0–1, without 1");
   validateAdamW(optimizer);
-  const { cropPct } = data;
-  validateCropPct(cropPct);
   const { layerDecay } = optimizer;
   within(
     "optimizer.layerDecay",
@@ -119,10 +132,6 @@ export function validateFinetune(recipe: FinetuneRecipe): void {
     layerDecay > 0 && layerDecay <= 1,
     "above 0, at most 1",
   );
-  const share = (name: string, value: number) =>
-    within(name, value, value >= 0 && value <= 1, "in 0–1");
-  const natural = (name: string, value: number) =>
-    within(name, value, value >= 0 && Number.isFinite(value), "0 or more");
   if (augment.randAugment !== null) {
     try {
       parseRandAugment(augment.randAugment);
@@ -132,7 +141,6 @@ export function validateFinetune(recipe: FinetuneRecipe): void {
       });
     }
   }
-  natural("augment.colorJitter", augment.colorJitter);
   share("augment.eraseProbability", augment.eraseProbability);
   const { repeats } = augment;
   within(
@@ -148,6 +156,14 @@ export function validateFinetune(recipe: FinetuneRecipe): void {
   share("mix.smoothing", mix.smoothing);
   const pairs = mix.mode !== "pair" || batch.micro % 2 === 0 || !mixes(mix);
   within("batch.micro", batch.micro, pairs, "even where mix.mode is pair");
+}
+
+function share(name: string, value: number): void {
+  within(name, value, value >= 0 && value <= 1, "in 0–1");
+}
+
+function natural(name: string, value: number): void {
+  within(name, value, value >= 0 && Number.isFinite(value), "0 or more");
 }
 
 /** @throws {UsageError} If it is no share. */

@@ -6,7 +6,7 @@
 import { describeMatch } from "../src/match_weights.ts";
 import type { ClassifierParams, ClassifierSettings } from "../src/models/classifier.ts";
 import { inspectPretrained, loadClassifier } from "../src/pretrained.ts";
-import type { EncoderSettings } from "../src/models/encoder.ts";
+import type { EncoderSettings, VideoEncoderSettings } from "../src/models/encoder.ts";
 import { hasCheckpoint } from "./checkpoints.ts";
 import type { RunSettings } from "./recipe.ts";
 import { oldRunFolder, readRecipe } from "./run_folder.ts";
@@ -35,14 +35,16 @@ export type Completed<P extends Preset> = Omit<P, "model"> & {
  *
  * @param find Finds a preset by its name.
  * @param values Options as given.
+ * @param completed Adds to a preset what a checkpoint tells, see {@linkcode complete}.
  * @throws {UsageError} If they do not fit together, or the file is not there.
  * @throws {CheckpointError} If the file holds no model.
  */
-export async function requestFromCheckpoint<P extends Preset>(
+export async function requestFromCheckpoint<P extends Preset, R extends RunSettings>(
   find: (name: string) => P,
   words: ReturnType<typeof wordsOf>,
   values: RunOptionValues & { readonly checkpoint?: string },
-): Promise<RunRequest<Completed<P>>> {
+  completed: (preset: P, checkpoint: string, fields: readonly string[]) => Promise<R>,
+): Promise<RunRequest<R>> {
   const preset = find(words.name);
   const { checkpoint, resume } = values;
   if (resume && checkpoint !== undefined) {
@@ -51,15 +53,15 @@ export async function requestFromCheckpoint<P extends Preset>(
   if (!resume && !checkpoint) {
     throw new UsageError("Name the pretrained model: add --checkpoint FILE");
   }
-  const completed = resume
-    ? await readRecipe<Preset>(await oldRunFolder(preset.name, values.out), find)
-    : await complete(preset, checkpoint!, words.fields);
-  if (words.isNamed && completed.name !== preset.name) {
-    throw new UsageError(
-      `Cannot resume as ${preset.name}: the run is one of ${completed.name}`,
-    );
+  const known = resume
+    ? await readRecipe<Preset>(
+      await oldRunFolder(preset.name, values.out),
+      find,
+    ) as RunSettings as R
+    : await completed(preset, checkpoint!, words.fields);
+  if (words.isNamed && known.name !== preset.name) {
+    throw new UsageError(`Cannot resume as ${preset.name}: the run is one of ${known.name}`);
   }
-  const known = completed as unknown as Completed<P> & RunSettings;
   return await requestRun(() => known, words, values);
 }
 
@@ -70,7 +72,7 @@ export async function requestFromCheckpoint<P extends Preset>(
  */
 export async function loadInitial(
   { recipe, out, resume }: RunRequest<RunSettings & { readonly pretrained: string }>,
-  settings: ClassifierSettings,
+  settings: ClassifierSettings<EncoderSettings | VideoEncoderSettings>,
   initial: ClassifierParams,
 ): Promise<ClassifierParams> {
   if (resume && await hasCheckpoint(out)) return initial;
@@ -79,24 +81,18 @@ export async function loadInitial(
   return match.params;
 }
 
-/** A preset with what a checkpoint tells: the model's sizes, and its images' mean and deviation. */
+/**
+ * A preset with what a checkpoint tells: the model's sizes, and its images' mean and deviation.
+ *
+ * @throws {UsageError} If there is no such file, or its model is one of clips.
+ */
 export async function complete<P extends Preset>(
   preset: P,
   checkpoint: string,
   fields: readonly string[] = [],
 ): Promise<Completed<P>> {
-  const { isFile } = await Deno.stat(checkpoint).catch(() => ({ isFile: false }));
-  if (!isFile) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
-  const given = (name: string) =>
-    fields.findLast((field) => field.startsWith(`model.${name}=`))?.split("=")[1];
-  const heads = given("heads");
-  const [height, width] = given("imageSize")?.split(",").map(Number) ?? [];
-  const hints = {
-    ...(heads && { heads: Number(heads) }),
-    ...(height && width && { imageSize: [height, width] as const }),
-    decoderHeads: 1, // no matter to an encoder
-  };
-  const { settings, mean, std } = await inspectPretrained(checkpoint, hints);
+  const { settings, mean, std } = await inspect(checkpoint, fields);
+  if ("frames" in settings) throw wrongKind(preset, checkpoint, "clips", "images");
   const { channels } = settings;
   const usual = channels === 3 ? preset.data : {
     mean: Array<number>(channels).fill(0.5),
@@ -108,4 +104,35 @@ export async function complete<P extends Preset>(
     model: { ...settings, ...preset.model },
     data: { ...preset.data, mean: mean ?? usual.mean, std: std ?? usual.std },
   };
+}
+
+/** What a checkpoint tells; where it does not, fields of the model may. */
+export async function inspect(
+  checkpoint: string,
+  fields: readonly string[],
+): ReturnType<typeof inspectPretrained> {
+  const { isFile } = await Deno.stat(checkpoint).catch(() => ({ isFile: false }));
+  if (!isFile) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
+  const given = (name: string) =>
+    fields.findLast((field) => field.startsWith(`model.${name}=`))?.split("=")[1];
+  const [heads, frames] = [given("heads"), given("frames")];
+  const [height, width] = given("imageSize")?.split(",").map(Number) ?? [];
+  return await inspectPretrained(checkpoint, {
+    ...(heads && { heads: Number(heads) }),
+    ...(frames && { frames: Number(frames) }),
+    ...(height && width && { imageSize: [height, width] as const }),
+    decoderHeads: 1, // no matter to an encoder
+  });
+}
+
+/** Says that a recipe is not for such a model. */
+export function wrongKind(
+  { name }: Preset,
+  checkpoint: string,
+  kind: string,
+  wanted: string,
+): UsageError {
+  return new UsageError(
+    `Cannot use ${checkpoint} with the recipe ${name}: it is a model of ${kind}, not of ${wanted}`,
+  );
 }

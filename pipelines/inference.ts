@@ -9,7 +9,7 @@ import type { Device } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
 import { compile } from "../src/plan/plan.ts";
 import { read, upload } from "../src/plan/read.ts";
-import { type Shape, type Tensor, tensor } from "../src/tensor.ts";
+import { type Shape, sizeOf, type Tensor, tensor } from "../src/tensor.ts";
 import { map } from "../src/tree.ts";
 
 /** What every batch has. */
@@ -19,6 +19,8 @@ export interface BatchSize {
   /** Height and width in pixels. */
   readonly imageSize: readonly [number, number];
   readonly channels: number;
+  /** Of a clip, T; images have none. */
+  readonly frames?: number;
 }
 
 /** A model compiled for batches of N images. */
@@ -29,7 +31,8 @@ export interface Inference {
   /**
    * Runs the model. The next call need not wait for this one's answer.
    *
-   * @param images `[count, H, W, C]`, normalised; a short batch is filled up with zeros.
+   * @param images `[count, H, W, C]`, or clips `[count, T, H, W, C]`, normalised; a short batch is
+   * filled up with zeros.
    * @returns Of every output its first `count` rows.
    * @throws {RangeError} If there are more than N images, or not as many pixels as they have.
    */
@@ -42,21 +45,24 @@ export interface Inference {
  * Compiles a model for batches of a fixed size.
  *
  * @param params On the host or the device.
- * @param fn Parameters and images `[N, H, W, C]` to outputs whose first axis is N.
+ * @param fn Parameters and images `[N, H, W, C]`, or clips `[N, T, H, W, C]`, to outputs whose first
+ * axis is N.
  */
 export async function prepareInference<P extends Params>(
   device: Device,
-  { batch, imageSize: [height, width], channels }: BatchSize,
+  { batch, imageSize: [height, width], channels, frames }: BatchSize,
   params: P,
   fn: (params: P, images: Tensor) => Record<string, Tensor>,
 ): Promise<Inference> {
-  const size = height * width * channels;
-  const shape = [batch, height, width, channels];
+  const time = frames === undefined ? [] : [frames];
+  const shape = [batch, ...time, height, width, channels];
+  const size = sizeOf(shape.slice(1));
   const { params: resident, free } = makeResident(device, params);
   const filled = (images: Float32Array, count: number) => {
     if (count > batch || images.length !== count * size) {
       throw new RangeError(
-        `Cannot run ${count} images of ${images.length} values in batches of [${shape}]`,
+        `Cannot run ${count} ${frames ? "clips" : "images"} of ${images.length} values in ` +
+          `batches of [${shape}]`,
       );
     }
     if (count === batch) return tensor(images, shape);

@@ -41,12 +41,28 @@ export async function labelledImages(
   if (val) checkLabels(val, valName!);
   await checkFolders(val ? [train, val] : [train]);
 
+  return { train, ...(val && { val }), ...classesOf(train, val, trainName, valName) };
+}
+
+/**
+ * The classes of labelled images or clips.
+ *
+ * @param trainName What the sources are called in messages, and `samples` what they hold.
+ * @throws {UsageError} If there is only one, or `val` has a label beyond those of `train`.
+ */
+export function classesOf(
+  train: ImageSource,
+  val: ImageSource | undefined,
+  trainName: string,
+  valName: string | undefined,
+  samples = "images",
+): Pick<LabelledImages, "classes" | "classNames"> {
   const labels = new Set(train.labels);
   const classNames = train.classes;
   if (labels.size === 1) {
     const [only] = labels;
     throw new UsageError(
-      `Cannot use ${trainName}: all images are of one class, ${classNames?.[only] ?? only}; ` +
+      `Cannot use ${trainName}: all ${samples} are of one class, ${classNames?.[only] ?? only}; ` +
         "name the folder whose subfolders are the classes",
     );
   }
@@ -59,7 +75,7 @@ export async function labelledImages(
       }`,
     );
   }
-  return { train, ...(val && { val }), classes, ...(classNames && { classNames }) };
+  return { classes, ...(classNames && { classNames }) };
 }
 
 const VALIDATION = ["val", "validation", "valid"];

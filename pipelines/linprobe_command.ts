@@ -16,7 +16,7 @@ import { startCount } from "./count.ts";
 import type { LabelledFeatures } from "./eval/knn.ts";
 import { percent, rounded } from "./eval/result.ts";
 import { classifierOf, evaluationCropOf } from "./finetune_recipe.ts";
-import { loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
+import { complete, loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
 import { inferInOrder, prepareInference } from "./inference.ts";
 import { type LabelledImages, labelledImages } from "./labelled.ts";
 import { linprobeTask, type ProbedParams, probedScores, probeFeatures } from "./linprobe.ts";
@@ -120,7 +120,10 @@ async function parse(
     ...(values.val === undefined ? [] : [`data.valPath=${values.val}`]),
     ...words.fields,
   ];
-  const request = await requestFromCheckpoint(findProbeRecipe, { ...words, fields }, values);
+  const request = await requestFromCheckpoint(
+    ...[findProbeRecipe, { ...words, fields }, values] as const,
+    complete,
+  );
   validateProbe(request.recipe);
   if (!isFast) checkPlaces(request);
   return { request, isFast };

@@ -14,12 +14,12 @@ import type { ImageSource } from "../data/source.ts";
 import { type Autoencoder, autoencoder } from "../src/models/autoencoder.ts";
 import { FROZEN, type MaskedImages } from "../src/models/decoder.ts";
 import { adamW, type Optimizer, type Params } from "../src/optim.ts";
-import { fold, key } from "../src/random.ts";
+import { fold, type Key, key } from "../src/random.ts";
 import { factorOf, matches, type Rules } from "../src/rules.ts";
 import { scaledRate, warmupCosine } from "../src/schedule.ts";
 import { type Tensor, tensor } from "../src/tensor.ts";
 import { entries } from "../src/tree.ts";
-import { nearest, type Recipe, type RunSettings, UsageError } from "./recipe.ts";
+import { type AdamWFields, nearest, type Recipe, type RunSettings, UsageError } from "./recipe.ts";
 import { pipe, type Stage, stage } from "./stage.ts";
 import type { Task } from "./train.ts";
 
@@ -41,11 +41,11 @@ const PARAMETERS = 0x70617261;
 export const PICTURES = 0x70696374;
 export const VALIDATION = 0x76616c69;
 
-/** The stages of a recipe, by name. */
-export interface PretrainStages {
+/** The stages of a recipe, by name; images come in batches of type B. */
+export interface PretrainStages<B = ImageBatch> {
   /** Sample position → decoded, augmented images, without end. */
-  readonly decodeData: Stage<number, Batches<ImageBatch>>;
-  readonly mask: Stage<Batches<ImageBatch>, Batches<MaskedBatch>>;
+  readonly decodeData: Stage<number, Batches<B>>;
+  readonly mask: Stage<Batches<B>, Batches<MaskedBatch>>;
   readonly encode: Stage<Masked, Masked & { readonly latent: Tensor }>;
   readonly decode: Stage<
     Masked & { readonly latent: Tensor },
@@ -82,6 +82,16 @@ export function pretrainStages(
         yield maskBatch(recipe, model, batch);
       }
     },
+    ...modelStages(model, optimizer),
+  };
+}
+
+/** The stages that run on the device; they are the same for images and clips. */
+export function modelStages(
+  model: Autoencoder<Params>,
+  optimizer: AdamWFields,
+): Pick<PretrainStages, "encode" | "decode" | "loss" | "optimizer"> {
+  return {
     encode: stage("encode", (masked) => ({
       ...masked,
       latent: model.encode(masked.params, masked.batch),
@@ -99,10 +109,18 @@ export function pretrainStages(
 function maskBatch(recipe: Recipe, model: Autoencoder<Params>, batch: ImageBatch): MaskedBatch {
   const { imageSize: [height, width], channels } = recipe.model;
   const n = recipe.batch.micro;
-  const root = fold(key(recipe.seed), MASKS);
-  const keys = Array.from({ length: n }, (_, i) => fold(root, batch.position - n + i));
+  const keys = maskKeys(recipe, batch.position);
   const images = tensor(batch.images, [n, height, width, channels]);
   return { images, ...maskTensors(model, randomMask(keys, model.masked, recipe.maskRatio), n) };
+}
+
+/** Keys of the masks of a micro-batch that ends at a position. */
+export function maskKeys(
+  { seed, batch: { micro } }: Pick<RunSettings, "seed" | "batch">,
+  position: number,
+): Key[] {
+  const root = fold(key(seed), MASKS);
+  return Array.from({ length: micro }, (_, i) => fold(root, position - micro + i));
 }
 
 /** A mask as the model takes it; under token-wise masking every final token is kept. */
@@ -127,8 +145,13 @@ export function maskTensors(
 }
 
 /** Initial parameters of a recipe's model. */
-export function initialParams(recipe: Recipe): Params {
-  return autoencoder(recipe.model).init(fold(key(recipe.seed), PARAMETERS));
+export function initialParams({ model, seed }: Pick<Recipe, "model" | "seed">): Params {
+  return initialOf(autoencoder(model) as Autoencoder<never>, seed);
+}
+
+/** Initial parameters of a model. */
+export function initialOf(model: Pick<Autoencoder<Params>, "init">, seed: number): Params {
+  return model.init(fold(key(seed), PARAMETERS));
 }
 
 /** Rate at an effective batch: the base rate scaled. */
@@ -154,13 +177,22 @@ export function pretrainTask(
   source: ImageSource,
   onBatch?: (batch: ImageBatch) => void,
 ): Task<Params, MaskedBatch> {
-  const { decodeData, mask, encode, decode, loss, optimizer } = pretrainStages(
+  return taskOf(
     recipe,
-    source,
-    onBatch,
+    pretrainStages(recipe, source, onBatch),
+    initialParams(recipe),
+    source.length,
   );
+}
+
+/** Stages, chained. */
+export function taskOf<B>(
+  recipe: RunSettings,
+  { decodeData, mask, encode, decode, loss, optimizer }: PretrainStages<B>,
+  params: Params,
+  samples: number,
+): Task<Params, MaskedBatch> {
   const { optimizer: { rates } } = recipe;
-  const params = initialParams(recipe);
   const isTable = (path: string) => FROZEN.includes(path.split(".")[0]);
   const frozen = (path: string) => isTable(path) || factorOf(rates, path) === 0;
   checkRates(rates, entries<Tensor>(params).map(([path]) => path), frozen);
@@ -170,7 +202,7 @@ export function pretrainTask(
     batches: pipe(decodeData, mask),
     loss: pipe(encode, decode, loss),
     optimizer,
-    ...pace(recipe, source.length),
+    ...pace(recipe, samples),
   };
 }
 

@@ -9,7 +9,8 @@ import { openImages } from "./images.ts";
 import { preparePanels } from "./panels.ts";
 import { pretrainTask } from "./pretrain.ts";
 import { BUNDLED, checkContinues, type Recipe, validate } from "./recipe.ts";
-import { findRecipe, recipes } from "./recipes/mod.ts";
+import { findPretrainRecipe, recipes } from "./recipes/mod.ts";
+import { videoRecipes } from "./recipes/video.ts";
 import { FILES } from "./run_folder.ts";
 import {
   checkPlaces,
@@ -22,25 +23,34 @@ import {
 } from "./training_command.ts";
 import { parseWords, UsageError } from "./usage.ts";
 import { prepareValidation } from "./validation.ts";
+import { pretrainVideo } from "./video/pretrain_command.ts";
+import { isVideo, validateVideo, type VideoRecipe } from "./video/recipe.ts";
 
-const HELP = `Pretrain a masked autoencoder on images.
+const list = (all: readonly { readonly name: string; readonly source: string }[]) =>
+  all.map(({ name, source }) => `  ${name.padEnd(22)}${source}`).join("\n");
+
+const HELP = `Pretrain a masked autoencoder on images or videos.
 
   deno task pretrain [recipe] [options] [field.path=value …]
 
 With nothing else, it trains a tiny MCMAE on the photos that come with the project.
 
-Recipes:
-${recipes.map(({ name, source }) => `  ${name.padEnd(18)}${source}`).join("\n")}
+Recipes for images:
+${list(recipes)}
+Recipes for videos:
+${list(videoRecipes)}
 
 Options:
   --data DIR     Your images: a folder (of classes, of train/ and val/, or neither), a list file,
-                 tar shards or IDX files
+                 tar shards or IDX files. Your videos: a folder (of classes or not), a list file, or
+                 the annotations of Kinetics or Something-Something
   --out DIR      Where to write (default runs/<recipe>, then runs/<recipe>-2, …)
   --steps N      Stop after N optimizer steps
   --seed N       Another draw of parameters, crops and masks
   --resume       Continue the run in --out (default: the recipe's latest)
   --profile N    Time N steps by stage and op, and print where the time goes
-  --dense        Compute stages 1 and 2 on whole images; same numbers, more work
+  --dense        Compute stages 1 and 2 on whole images or clips; same numbers, more work
+  --decoder NAME What decodes videos: node-av, which comes with the project, or ffmpeg
   --help
 
 Fields of the recipe, for example:
@@ -60,11 +70,20 @@ Fields of the recipe, for example:
   faults.policy=rewind               At a loss that is not finite: stop, skip or rewind
   data.valShare=0.05                 Hold images out to validate on (or data.valPath=DIR)
   data.cache=DIR data.cacheSide=256  Keep decoded, smaller images
+Of videos:
+  model.frames=16 data.stride=4      Frames of a clip, and from one to the next in the video
+  data.sampling=segments             One frame of each of as many equal parts, as for SSv2
+  data.root=DIR                      Where the paths of an annotation begin
+  data.cache=DIR data.shortSide=240  Keep decoded, smaller videos
+  model.temporalKernel=3             Time slots that a depthwise convolution spans
+  model.masking=random               Over space and time; tube removes a cell in all time slots
 
 Examples:
   deno task pretrain
   deno task pretrain mcmae_small --data ~/images batch.micro=16 batch.effective=256
-  deno task pretrain --resume schedule.epochs=72`;
+  deno task pretrain --resume schedule.epochs=72
+  deno task pretrain video_quickstart
+  deno task pretrain videomcmae_small_k400 --data ~/videos batch.micro=4 batch.effective=64`;
 
 /**
  * Runs the command.
@@ -77,8 +96,12 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
     console.log(HELP);
     return 0;
   }
-  const { recipe, base, out, resume } = request;
-  if (resume) checkContinues(base, recipe);
+  if (request.resume) checkContinues(request.base, request.recipe);
+  return hasClips(request) ? await pretrainVideo(request) : await pretrainImages(request);
+}
+
+async function pretrainImages(request: RunRequest<Recipe>): Promise<number> {
+  const { recipe, out } = request;
   const images = await openImages(recipe.data); // looks for mistakes before the device
   const { train, val = train } = images;
   const device = await openDevice();
@@ -103,23 +126,39 @@ export async function pretrainCommand(args: readonly string[]): Promise<number> 
   });
 }
 
-async function parse(args: readonly string[]): Promise<RunRequest<Recipe> | undefined> {
+type Request = RunRequest<Recipe> | RunRequest<VideoRecipe>;
+
+function hasClips(request: Request): request is RunRequest<VideoRecipe> {
+  return isVideo(request.recipe);
+}
+
+async function parse(args: readonly string[]): Promise<Request | undefined> {
   const { values, positionals } = parseWords(
     args,
-    { ...RUN_OPTIONS, dense: { type: "boolean" } },
+    { ...RUN_OPTIONS, dense: { type: "boolean" }, decoder: { type: "string" } },
     "see deno task pretrain --help",
   );
   if (values.help) return undefined;
   const words = wordsOf(positionals, "quickstart");
-  const dense = values.dense ? ["model.evaluation=dense"] : [];
-  if (values.dense && findRecipe(words.name).model.kind !== "mcmae") {
+  const { model: { kind } } = findPretrainRecipe(words.name);
+  const isKnown = words.isNamed || !values.resume; // else the folder tells the recipe
+  if (values.dense && isKnown && kind !== "mcmae" && kind !== "videomcmae") {
     throw new UsageError(
       `Option --dense is for MCMAE recipes: ${words.name} has no stages 1 and 2`,
     );
   }
-  const fields = [...dense, ...words.fields];
-  const request = await requestRun(findRecipe, { ...words, fields }, values);
-  validate(request.recipe);
+  if (values.decoder !== undefined && isKnown && !kind.startsWith("video")) {
+    throw new UsageError(`Option --decoder is for recipes of videos: ${words.name} is of images`);
+  }
+  const options = [
+    ...(values.dense ? ["model.evaluation=dense"] : []),
+    ...(values.decoder === undefined ? [] : [`data.decoder=${values.decoder}`]),
+  ];
+  const fields = [...options, ...words.fields];
+  // A recipe keeps its kind, whatever fields are changed.
+  const request = await requestRun(findPretrainRecipe, { ...words, fields }, values) as Request;
+  if (hasClips(request)) validateVideo(request.recipe);
+  else validate(request.recipe);
   checkPlaces(request);
   return request;
 }

@@ -7,7 +7,7 @@ import type { ClassifierSettings } from "../src/models/classifier.ts";
 import type { EncoderSettings } from "../src/models/encoder.ts";
 import { type EvaluatedData, type PaperFigure, validateCropPct } from "./finetune_recipe.ts";
 import type { OptimizerFields, RunSettings } from "./recipe.ts";
-import { validateEncoder, validateRun, within } from "./validate.ts";
+import { validateCrop, validateEncoder, validateRun, within } from "./validate.ts";
 
 /** What the layer takes. */
 export type PoolSettings = Pick<ClassifierSettings, "pooling">;
@@ -37,6 +37,7 @@ export function validateProbe(recipe: ProbeRecipe): void {
   const { model, data: { cropPct }, optimizer: { momentum } } = recipe;
   validateEncoder(model);
   validateRun(recipe, model.channels);
+  validateCrop(recipe.data);
   const { batch: { micro }, optimizer: { rates } } = recipe;
   within("batch.micro", micro, micro > 1, "2 or more: one image has no variance");
   within("optimizer.rates", rates, rates.length === 0, "empty: one layer is trained");

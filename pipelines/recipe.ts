@@ -14,6 +14,7 @@ export { validate } from "./validate.ts";
 /** Settings of one pretraining run. */
 export interface Recipe extends RunSettings {
   readonly model: McmaeSettings | MaeSettings;
+  readonly data: DataSettings;
   /** Share of the tokens that are removed. */
   readonly maskRatio: number;
   readonly optimizer: AdamWFields;
@@ -45,7 +46,7 @@ export interface RunSettings {
   readonly name: string;
   /** Where the settings come from. */
   readonly source: string;
-  readonly data: DataSettings;
+  readonly data: SampleSettings;
   readonly batch: {
     /** Images that the device holds at once. */
     readonly micro: number;
@@ -90,30 +91,38 @@ export interface RunSettings {
 /** `data.path` of the photos that come with the project. */
 export const BUNDLED = "bundled:photos";
 
-/** Images and how they are augmented. */
-export interface DataSettings {
+/** `data.path` of clips that are made of them. */
+export const MOTIONS = "bundled:motions";
+
+/** What every run is told of its images or clips. */
+export interface SampleSettings {
   /**
    * Folder of images, list file, tar shards or IDX files; `bundled:photos` for those that come with
-   * the project; `null` where the user must say.
+   * the project; `null` where the user must say. Of clips: folder, list or annotation, or
+   * `bundled:motions`.
    */
   readonly path: string | null;
-  /** Images to validate on, in any of these forms; `null` for those of `valShare`. */
+  /** Samples to validate on, in any of these forms; `null` for those of `valShare`. */
   readonly valPath: string | null;
-  /** Share of the images that is held out to validate on. */
+  /** Share of the samples that is held out to validate on. */
   readonly valShare: number;
-  /** Folder for decoded images, resized to `cacheSide`; `null` decodes the originals each time. */
+  /** Folder for decoded, smaller samples; `null` decodes the originals each time. */
   readonly cache: string | null;
-  /** Short side of cached images, in pixels. */
-  readonly cacheSide: number;
-  /** RandomResizedCrop: share of the image's area, then a horizontal flip half of the time. */
-  readonly crop: { readonly scale: readonly [number, number]; readonly flip: boolean };
   /** Of each channel, for values in 0–1. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
   /** Threads that decode. */
   readonly workers: number;
-  /** Unreadable images that are skipped and counted before the run gives up. */
+  /** Unreadable samples that are skipped and counted before the run gives up. */
   readonly maxBad: number;
+}
+
+/** Images and how they are augmented. */
+export interface DataSettings extends SampleSettings {
+  /** Short side of cached images, in pixels. */
+  readonly cacheSide: number;
+  /** RandomResizedCrop: share of the image's area, then a horizontal flip half of the time. */
+  readonly crop: { readonly scale: readonly [number, number]; readonly flip: boolean };
 }
 
 const CHOICES = {
@@ -123,7 +132,13 @@ const CHOICES = {
   "mix.mode": ["batch", "pair", "elem"],
   "augment.eraseMode": ["pixel", "rand", "const"],
   "faults.policy": ["stop", "skip", "rewind"],
+  "data.decoder": ["node-av", "ffmpeg"],
+  "data.sampling": ["dense", "segments"],
+  "data.crop.kind": ["multi-scale", "random-resized"],
 } as const;
+
+/** How clips are masked, in place of images' `model.masking`. */
+const CLIP_MASKING = ["tube", "random"];
 
 type Choice<Path extends keyof typeof CHOICES> = typeof CHOICES[Path][number];
 
@@ -132,6 +147,7 @@ const NULLABLE: Record<string, "number" | "string"> = {
   "data.path": "string",
   "data.valPath": "string",
   "data.cache": "string",
+  "data.root": "string",
   "data.cropPct": "number",
   "augment.randAugment": "string",
   "optimizer.clipNorm": "number",
@@ -181,7 +197,7 @@ function assign<R extends RunSettings>(recipe: R, assignment: string): R {
 
 /** Fields that a run may change when it goes on: none of them changes what its steps so far were. */
 const FREE =
-  /^(data\.(path|valPath|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report)\..*|model\.evaluation)$/;
+  /^(data\.(path|valPath|root|decoder|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report)\..*|model\.evaluation)$/;
 
 /**
  * Refuses to go on with a run under settings that would make it another.
@@ -223,7 +239,9 @@ function parseField(path: string, text: string, standard: Field): Field {
       `Recipe field ${path} expects ${expected}, got ${text === "" ? "nothing" : text}`,
     );
   if (path in CHOICES) {
-    const choices: readonly string[] = CHOICES[path as keyof typeof CHOICES];
+    const choices: readonly string[] = CLIP_MASKING.includes(String(standard))
+      ? CLIP_MASKING
+      : CHOICES[path as keyof typeof CHOICES];
     if (!choices.includes(text)) throw wrong(`one of ${choices.join(", ")}`);
     return text;
   }

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import sharp from "sharp";
 import { evaluationCrop, normalise } from "../data/augment.ts";
 import { DataError } from "../data/dataset.ts";
 import { placeOf } from "../data/place.ts";
@@ -18,6 +17,7 @@ import { compile } from "../src/plan/plan.ts";
 import { readAll } from "../src/plan/read.ts";
 import { fold, key } from "../src/random.ts";
 import { tensor } from "../src/tensor.ts";
+import { arrange } from "./picture.ts";
 import { type MaskedBatch, maskTensors, PICTURES } from "./pretrain.ts";
 import type { DataSettings, Recipe } from "./recipe.ts";
 
@@ -37,11 +37,11 @@ export interface ReconstructionSettings
   readonly data: ViewSettings["data"] & Pick<DataSettings, "mean" | "std">;
 }
 
-/** Images with their masks and predictions. */
+/** Images or clips with their masks and predictions. */
 export interface Reconstruction {
-  /** Normalised pixels `[N, H, W, C]`. */
+  /** Normalised pixels `[N, H, W, C]`; of clips `[N, T, H, W, C]`. */
   readonly images: Float32Array;
-  /** `[N, L, patch · patch · C]`. */
+  /** `[N, L, patch · patch · C]`; of clips `[N, L, tubelet · patch · patch · C]`. */
   readonly predicted: Float32Array;
   /** 1 where a token (or, under token-wise masking, a cell of stage 1) is removed. */
   readonly removed: Float32Array;
@@ -85,6 +85,24 @@ export async function prepareReconstruction(
     images: tensor(images, [n, height, width, channels]),
     ...maskTensors(model, mask, n),
   };
+  return await compileReconstruction(device, model, params, batch, {
+    ...{ images, removed: mask.removed, count: n },
+  });
+}
+
+/**
+ * Compiles what a model makes of a batch.
+ *
+ * @param params Parameters on the device.
+ * @param known The batch in host memory.
+ */
+export async function compileReconstruction(
+  device: Device,
+  model: Autoencoder<Params>,
+  params: Params,
+  batch: MaskedBatch,
+  known: Pick<Reconstruction, "images" | "removed" | "count">,
+): Promise<Reconstructor> {
   const plan = await compile(
     device,
     ({ params, batch }) =>
@@ -98,8 +116,7 @@ export async function prepareReconstruction(
     async run() {
       const results = plan.run({ params, batch });
       const [values, [loss]] = await readAll(device, [results.predicted, results.loss]);
-      const predicted = values as Float32Array;
-      return { images, predicted, removed: mask.removed, loss, count: n };
+      return { ...known, predicted: values as Float32Array, loss };
     },
     destroy: () => plan.destroy(),
   };
@@ -152,7 +169,7 @@ export async function evaluationCrops(
   return found;
 }
 
-/** Pictures of the same images, 8-bit colours `[N, H, W, 3]` each. */
+/** Pictures of the same images, 8-bit colours `[N, H, W, 3]` each; of clips `[N, T, H, W, 3]`. */
 export interface Columns {
   readonly original: Uint8Array;
   /** Removed pixels are grey. */
@@ -163,73 +180,59 @@ export interface Columns {
 
 /** Colours of a reconstruction. */
 export function columnsOf(
-  { model, data }: ReconstructionSettings,
+  { model, data: { mean, std } }: ReconstructionSettings,
   result: Reconstruction,
 ): Columns {
   const [H, W] = model.imageSize;
   const C = model.channels;
   const { patch, masked } = autoencoder(model);
   const cell = Math.sqrt(H * W / masked); // side of what is masked at once
-  const size = result.count * H * W * 3;
-  const columns = {
-    original: new Uint8Array(size),
-    masked: new Uint8Array(size),
-    reconstructed: new Uint8Array(size),
-  };
-  const byte = (value: number, channel: number) =>
-    Math.max(0, Math.min(255, Math.round(255 * (value * data.std[channel] + data.mean[channel]))));
-  let out = 0;
-  for (let n = 0; n < result.count; n++) {
+  const original = new Uint8Array(result.count * H * W * 3);
+  const made = new Uint8Array(original.length);
+  for (let n = 0, out = 0; n < result.count; n++) {
     const restored = undoNormalisation(result, n, model, patch);
-    for (let y = 0; y < H; y++) {
-      for (let x = 0; x < W; x++) {
-        const at = ((n * H + y) * W + x) * C;
-        const isRemoved =
-          result.removed[n * masked + Math.floor(y / cell) * (W / cell) + Math.floor(x / cell)];
-        for (let rgb = 0; rgb < 3; rgb++, out++) {
-          const channel = Math.min(rgb, C - 1);
-          const original = byte(result.images[at + channel], channel);
-          const made = byte(restored[(y * W + x) * C + channel], channel);
-          columns.original[out] = original;
-          columns.masked[out] = isRemoved ? 127 : original;
-          columns.reconstructed[out] = isRemoved ? made : original;
-        }
+    for (let pixel = 0; pixel < H * W; pixel++) {
+      const at = pixel * C;
+      for (let rgb = 0; rgb < 3; rgb++, out++) {
+        const c = Math.min(rgb, C - 1);
+        original[out] = byteOf(result.images[n * H * W * C + at + c] * std[c] + mean[c]);
+        made[out] = byteOf(restored[at + c] * std[c] + mean[c]);
       }
     }
   }
-  return columns;
+  return pasteVisible(original, made, (pixel) => {
+    const [y, x] = [Math.floor(pixel / W), pixel % W]; // y runs over all images
+    const row = Math.floor(y % H / cell);
+    const at = row * (W / cell) + Math.floor(x / cell);
+    return result.removed[Math.floor(y / H) * masked + at] === 1;
+  });
+}
+
+/** A value on a scale of 0 to 1 as a byte. */
+export function byteOf(value: number): number {
+  return Math.max(0, Math.min(255, Math.round(255 * value)));
 }
 
 /**
- * Arranges pictures as a PNG with transparent gaps: a row an image, a column a list.
+ * Pastes what is visible over what was made.
  *
- * @param columns Colours `[N, H, W, 3]` each.
+ * @param original Colours `[…, 3]`.
+ * @param made Colours of all pixels, as the model has them.
+ * @param isRemoved Whether a pixel, by its place, is hidden from the model.
  */
-export async function arrange(
-  columns: readonly Uint8Array[],
-  { model: { imageSize: [H, W] } }: { model: Pick<Recipe["model"], "imageSize"> },
-): Promise<{ png: Uint8Array; width: number; height: number }> {
-  const count = columns[0].length / (3 * H * W);
-  const gap = Math.max(2, Math.round(W / 32));
-  const width = columns.length * (W + gap) + gap;
-  const height = count * (H + gap) + gap;
-  const canvas = new Uint8Array(width * height * 4);
-  columns.forEach((pixels, column) => {
-    for (let row = 0, from = 0; row < count * H; row++) {
-      const y = gap + row + Math.floor(row / H) * gap;
-      let to = 4 * (y * width + gap + column * (W + gap));
-      for (let x = 0; x < W; x++) {
-        for (let rgb = 0; rgb < 3; rgb++) canvas[to++] = pixels[from++];
-        canvas[to++] = 255;
-      }
-    }
-  });
-  const scale = Math.max(1, Math.floor(224 / W)); // small images are drawn larger
-  const png = await sharp(canvas, { raw: { width, height, channels: 4 } })
-    .resize(width * scale, height * scale, { kernel: "nearest" })
-    .png()
-    .toBuffer();
-  return { png, width: width * scale, height: height * scale };
+export function pasteVisible(
+  original: Uint8Array,
+  made: Uint8Array,
+  isRemoved: (pixel: number) => boolean,
+): Columns {
+  const masked = original.slice();
+  const reconstructed = original.slice();
+  for (let at = 0; at < original.length; at += 3) {
+    if (!isRemoved(at / 3)) continue;
+    masked.fill(127, at, at + 3);
+    reconstructed.set(made.subarray(at, at + 3), at);
+  }
+  return { original, masked, reconstructed };
 }
 
 /** Draws a reconstruction as a PNG: a row an image; original, masked, reconstructed. */

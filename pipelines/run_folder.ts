@@ -24,6 +24,8 @@ export const FILES = {
   run: "run.json",
   panels: "panels",
   picture: "reconstruction.png",
+  /** Clips in motion. */
+  animation: "reconstruction.webp",
   report: "report.html",
 } as const;
 

@@ -10,3 +10,22 @@ export function table(all: readonly (readonly string[])[]): string[] {
       .join("   ").trimEnd()
   );
 }
+
+/** Lines of a listing that are shown. */
+const LISTED = 20;
+const count = new Intl.NumberFormat("en");
+
+/** A list under the number of its lines; the first 20 of them. */
+export function listing(title: string, lines: readonly string[]): string[] {
+  return [
+    "",
+    `${count.format(lines.length)} ${title}`,
+    ...shorten(lines, LISTED).map((line) => `  ${line}`),
+  ];
+}
+
+/** The first lines, and how many more there are. */
+export function shorten(lines: readonly string[], most: number): string[] {
+  if (lines.length <= most) return [...lines];
+  return [...lines.slice(0, most), `… and ${count.format(lines.length - most)} more (see --json)`];
+}

@@ -17,7 +17,7 @@ import { onInterrupt } from "./interrupt.ts";
 import { peakRate } from "./pretrain.ts";
 import { profileText } from "./profile.ts";
 import { startProgress } from "./progress.ts";
-import { BUNDLED, override, type RunSettings } from "./recipe.ts";
+import { BUNDLED, MOTIONS, override, type RunSettings } from "./recipe.ts";
 import type { OnBad } from "./reconstruction.ts";
 import { writeReport } from "./report/report.ts";
 import {
@@ -157,6 +157,8 @@ export interface Training<R extends RunSettings, Batch extends Params> {
   readonly request: RunRequest<R>;
   readonly images: ImageSplits;
   readonly imageSize: readonly number[];
+  /** How clips are taken, where there are clips for images: `8 frames × 48 × 48, stride 2`. */
+  readonly clips?: string;
   readonly device: Device;
   readonly notes: Notes;
   readonly task: Task<Params, Batch>;
@@ -195,7 +197,8 @@ export async function runTraining<R extends RunSettings, Batch extends Params>(
   }
   const data = fingerprintOf(images.train);
   if (checkpoint && checkpoint.data !== data) {
-    warn("These are not the images that the run began with: it goes on with others");
+    const samples = training.clips ? "clips" : "images";
+    warn(`These are not the ${samples} that the run began with: it goes on with others`);
   }
   const advising = adviseOn(task);
   const trainer = await advising(() => prepare(device, task));
@@ -264,30 +267,36 @@ function adviseOn({ microBatch }: { readonly microBatch: number }) {
 
 const count = new Intl.NumberFormat("en");
 
+/** What comes with the project, in words. */
+const PLACES: ReadonlyMap<string | null, string> = new Map([
+  [BUNDLED, "the bundled photos"],
+  [MOTIONS, "the bundled motions"],
+]);
+
 /** Says what is about to happen, before step one. */
 function describe<R extends RunSettings, Batch extends Params>(
-  { device, request: { recipe, out }, images: { train, val }, imageSize, task, facts }: Training<
-    R,
-    Batch
-  >,
+  training: Training<R, Batch>,
   { peakBytes, dispatches }: Trainer<Params>,
   start: number,
 ): void {
-  const { micro, effective } = recipe.batch;
-  const { steps } = task;
+  const { device, request: { recipe, out }, images: { train, val }, task, facts } = training;
+  const { effective } = recipe.batch;
+  const { steps, microBatch, accumulate } = task;
+  const { clips, imageSize } = training;
+  const where = PLACES.get(recipe.data.path) ?? recipe.data.path;
   const { trained, frozen } = countParameters(task);
   const lines = {
     recipe: `${recipe.name} — ${recipe.source}`,
     adapter: device.name,
-    images: `${count.format(train.length)} of ${
-      recipe.data.path === BUNDLED ? "the bundled photos" : recipe.data.path
-    } at ${imageSize.join(" × ")}${val ? `, ${count.format(val.length)} held out` : ""}`,
+    [clips ? "clips" : "images"]: `${count.format(train.length)} of ${where} at ${
+      clips ?? imageSize.join(" × ")
+    }${val ? `, ${count.format(val.length)} held out` : ""}`,
     ...facts,
     parameters: `${count.format(trained)} trained, ${count.format(frozen)} frozen`,
     memory: `${(peakBytes / 2 ** 20).toFixed(0)} MiB on the device at its peak`,
     dispatches: `${count.format(dispatches)} a step`,
-    batch: `${effective} effective = ${micro} × ${effective / micro} micro-batch${
-      effective === micro ? "" : "es"
+    batch: `${effective} effective = ${microBatch} × ${accumulate} micro-batch${
+      accumulate === 1 ? "" : "es"
     }`,
     rate: `${peakRate(recipe).toPrecision(3)} = ${recipe.optimizer.blr} × ${effective} / 256`,
     steps: `${start > 0 ? `${start} done of ` : ""}${steps} (${

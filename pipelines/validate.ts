@@ -1,8 +1,18 @@
 /** Checks of a recipe's values, before anything is read or allocated. */
+import type { AutoencoderSettings } from "../src/models/decoder.ts";
 import type { MaeSettings } from "../src/models/mae.ts";
 import type { McmaeSettings } from "../src/models/mcmae.ts";
-import type { AdamWFields, DataSettings, Recipe, RunSettings } from "./recipe.ts";
+import type { VideoMaeSettings } from "../src/models/videomae.ts";
+import type { VideoMcmaeSettings } from "../src/models/videomcmae.ts";
+import type { AdamWFields, DataSettings, Recipe, RunSettings, SampleSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
+
+/** Sizes of any encoder, of images or of clips. */
+type Sizes =
+  | McmaeSettings
+  | MaeSettings
+  | Omit<VideoMcmaeSettings, "mean" | "std">
+  | Omit<VideoMaeSettings, "mean" | "std">;
 
 /**
  * Checks that a recipe describes a run that can start.
@@ -12,19 +22,35 @@ import { UsageError } from "./usage.ts";
  */
 export function validate(recipe: Recipe): void {
   const { model, maskRatio } = recipe;
-  const { decoderDim, decoderDepth, decoderHeads } = model;
   validateEncoder(model);
+  const [name, ratio] = model.kind === "mcmae"
+    ? ["model.mlpRatios", model.mlpRatios[0]] as const
+    : ["model.mlpRatio", model.mlpRatio] as const;
+  validateDecoder(model, name, ratio);
+  validateRun(recipe, model.channels);
+  validateCrop(recipe.data);
+  validateAdamW(recipe.optimizer);
+  validateMasking(model, maskRatio);
+}
+
+/**
+ * Checks a decoder, whose hidden units come from a ratio of the name given.
+ *
+ * @throws {UsageError} As {@linkcode validate}.
+ */
+export function validateDecoder(
+  { decoderDim, decoderDepth, decoderHeads }: Pick<
+    AutoencoderSettings,
+    "decoderDim" | "decoderDepth" | "decoderHeads"
+  >,
+  ratioName: string,
+  ratio: number,
+): void {
   positiveIntegers("model.decoderDepth", decoderDepth);
   positiveIntegers("model.decoderHeads", decoderHeads);
   positiveIntegers("model.decoderDim", decoderDim);
   width("model.decoderDim", decoderDim, "model.decoderHeads", decoderHeads);
-  const [name, ratio] = model.kind === "mcmae"
-    ? ["model.mlpRatios", model.mlpRatios[0]] as const
-    : ["model.mlpRatio", model.mlpRatio] as const;
-  hidden(name, ratio, decoderDim);
-  validateRun(recipe, model.channels);
-  validateAdamW(recipe.optimizer);
-  validateMasking(model, maskRatio);
+  hidden(ratioName, ratio, decoderDim);
 }
 
 /**
@@ -86,12 +112,12 @@ export function validateAdamW({ betas, eps }: AdamWFields): void {
  *
  * @throws {UsageError} As {@linkcode validate}.
  */
-export function validateEncoder(model: McmaeSettings | MaeSettings): void {
+export function validateEncoder(model: Sizes): void {
   const { heads, channels, imageSize } = model;
   positiveIntegers("model.imageSize", ...imageSize);
   positiveIntegers("model.channels", channels);
   positiveIntegers("model.heads", heads);
-  if (model.kind === "mcmae") {
+  if ("patchSizes" in model) {
     const { patchSizes, embedDims, depths, mlpRatios, kernelSize } = model;
     positiveIntegers("model.patchSizes", ...patchSizes);
     positiveIntegers("model.embedDims", ...embedDims);
@@ -111,7 +137,7 @@ export function validateEncoder(model: McmaeSettings | MaeSettings): void {
 }
 
 /** @throws {UsageError} If the stride does not divide the image size; it names sizes that work. */
-export function validateImageSize(model: McmaeSettings | MaeSettings): void {
+export function validateImageSize(model: Sizes): void {
   const stride = strideOf(model);
   for (const side of model.imageSize) {
     if (side % stride === 0) continue;
@@ -119,7 +145,7 @@ export function validateImageSize(model: McmaeSettings | MaeSettings): void {
     const sizes = below === 0
       ? `size that works is ${stride}`
       : `sizes that work are ${below} and ${below + stride}`;
-    const parts = model.kind === "mcmae" ? ` (patch sizes ${model.patchSizes.join(" × ")})` : "";
+    const parts = "patchSizes" in model ? ` (patch sizes ${model.patchSizes.join(" × ")})` : "";
     throw new UsageError(
       `Recipe field model.imageSize has ${side}, which the stride ${stride}${parts} does not ` +
         `divide: the nearest ${sizes}`,
@@ -128,7 +154,7 @@ export function validateImageSize(model: McmaeSettings | MaeSettings): void {
 }
 
 function validateData(
-  { path, valPath, valShare, cacheSide, crop, mean, std, workers, maxBad }: DataSettings,
+  { path, valPath, valShare, mean, std, workers, maxBad }: SampleSettings,
   channels: number,
 ): void {
   if (path === null) throw new UsageError("Recipe field data.path is needed: add --data DIR");
@@ -136,10 +162,6 @@ function validateData(
   if (valPath !== null && valShare > 0) {
     throw new UsageError("Recipe field data.valShare must be 0 where data.valPath is given");
   }
-  positiveIntegers("data.cacheSide", cacheSide);
-  const [least, most] = crop.scale;
-  const fits = least > 0 && least <= most && most <= 1;
-  within("data.crop.scale", crop.scale, fits, "two shares of the area in 0–1, the smaller first");
   for (const [name, list] of [["data.mean", mean], ["data.std", std]] as const) {
     const one = `one number for each of the ${channels} channels`;
     within(name, list, list.length === channels, one);
@@ -148,6 +170,19 @@ function validateData(
   positiveIntegers("data.workers", workers);
   const counts = Number.isSafeInteger(maxBad) && maxBad >= 0;
   within("data.maxBad", maxBad, counts, "an integer from 0 up");
+}
+
+/** @throws {UsageError} If images cannot be cropped so. */
+export function validateCrop({ cacheSide, crop: { scale } }: DataSettings): void {
+  positiveIntegers("data.cacheSide", cacheSide);
+  validateScale(scale);
+}
+
+/** @throws {UsageError} If they are no shares of an area. */
+export function validateScale(scale: readonly [number, number]): void {
+  const [least, most] = scale;
+  const fits = least > 0 && least <= most && most <= 1;
+  within("data.crop.scale", scale, fits, "two shares of the area in 0–1, the smaller first");
 }
 
 /** @throws {UsageError} If a ratio keeps no token, or all. */
@@ -164,8 +199,9 @@ export function validateMasking(model: McmaeSettings | MaeSettings, maskRatio: n
   }
 }
 
-function strideOf(model: McmaeSettings | MaeSettings): number {
-  if (model.kind === "mae") return model.patchSize;
+/** Pixels along the side of a token. */
+export function strideOf(model: Sizes): number {
+  if ("patchSize" in model) return model.patchSize;
   return model.patchSizes.reduce((product, size) => product * size, 1);
 }
 

@@ -18,8 +18,8 @@ import { type MaskedBatch, maskTensors, VALIDATION } from "./pretrain.ts";
 import type { Recipe } from "./recipe.ts";
 import { evaluationCrops, type OnBad } from "./reconstruction.ts";
 
-/** Images that a validation looks at, at most. */
-const MOST = 1024;
+/** Images or clips that a validation looks at, at most. */
+export const MOST = 1024;
 
 /**
  * Prepares to measure the loss.
@@ -50,6 +50,29 @@ export async function prepareValidation(
       ...maskTensors(model, randomMask(keys, model.masked, recipe.maskRatio), n),
     };
   };
+  const lossOf = await compileLoss(device, model, params, batchAt(0));
+  return async () => {
+    let sum = 0;
+    let batches = 0;
+    for (let start = 0; start + n <= crops.length; start += n, batches++) {
+      sum += await lossOf(batchAt(start));
+    }
+    return { val_loss: sum / batches };
+  };
+}
+
+/**
+ * Compiles the loss of a batch.
+ *
+ * @param params Parameters on the device.
+ * @param like A batch of the shape of all others.
+ */
+export async function compileLoss(
+  device: Device,
+  model: Autoencoder<Params>,
+  params: Params,
+  like: MaskedBatch,
+): Promise<(batch: MaskedBatch) => Promise<number>> {
   const plan = await compile(
     device,
     ({ params, batch }) => ({
@@ -58,15 +81,10 @@ export async function prepareValidation(
         return model.loss(predicted, batch);
       }),
     }),
-    { params, batch: batchAt(0) },
+    { params, batch: like },
   );
-  return async () => {
-    let sum = 0;
-    let batches = 0;
-    for (let start = 0; start + n <= crops.length; start += n, batches++) {
-      const [[loss]] = await readAll(device, [plan.run({ params, batch: batchAt(start) }).loss]);
-      sum += loss;
-    }
-    return { val_loss: sum / batches };
+  return async (batch) => {
+    const [[loss]] = await readAll(device, [plan.run({ params, batch }).loss]);
+    return loss;
   };
 }

@@ -6,25 +6,32 @@
 import { type Audit, audit, type Range, type Sample, type Splits } from "../data/audit.ts";
 import { startCount } from "./count.ts";
 import { openImages } from "./images.ts";
-import { table } from "./table.ts";
+import { listing, shorten, table } from "./table.ts";
 import { parseWords, UsageError } from "./usage.ts";
+import { verifyVideos } from "./video/verify.ts";
 
-const HELP = `Look for images that would harm training.
+const HELP = `Look for images or videos that would harm training.
 
   deno task data verify PATH [options]
+  deno task data verify PATH --clips 16x4 [options]
 
 PATH is what --data of pretrain takes: class folders, a list file, tar shards or IDX files. The
 mean and standard deviation of pixels are those of up to 1,000 images; all images count alike.
 
+With --clips, PATH is of videos: a folder, a list, or annotations of Kinetics or Something-Something.
+Every frame is decoded; missing, unreadable and too short videos are counted and listed.
+
 Options:
   --val PATH     Images to validate on; files that are in both are called leaks
   --min-side N   Shorter sides below N pixels count as tiny (default 32)
+  --clips TxS    Videos, for clips of T frames, S apart; or T, one frame of each of T segments
+  --root DIR     Where the paths of an annotation begin (default: its folder)
+  --decoder NAME node-av or ffmpeg
   --json         Everything, for programs
   --help
 
-Exit code: 1 if an image cannot be read, else 0.`;
+Exit code: 1 if a file cannot be read, else 0.`;
 
-const LISTED = 20;
 const EXTENSIONS = ".jpg, .jpeg, .png, .webp, .gif, .avif, .tif, .tiff and .npy";
 const count = new Intl.NumberFormat("en");
 
@@ -40,6 +47,9 @@ export async function dataCommand(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseWords(args, {
     val: { type: "string" },
     "min-side": { type: "string", default: "32" },
+    clips: { type: "string" },
+    root: { type: "string" },
+    decoder: { type: "string", default: "node-av" },
     json: { type: "boolean" },
   }, "see deno task data --help");
   if (values.help) {
@@ -52,6 +62,10 @@ export async function dataCommand(args: readonly string[]): Promise<number> {
     throw new UsageError(
       `Expected one path, got ${positionals.length - 1}: deno task data verify PATH`,
     );
+  }
+  if (values.clips !== undefined) {
+    const { clips, root, decoder, json = false } = values;
+    return await verifyVideos(path, { clips, root, decoder, json });
   }
   const minSide = Number(values["min-side"]);
   if (!(Number.isSafeInteger(minSide) && minSide > 0)) throw badSide(values["min-side"]);
@@ -90,15 +104,18 @@ export function describe(found: Audit, minSide: number): string {
     ...notes(found),
     ...(names.length === 0
       ? []
-      : ["", ...shorten(table([["class", ...Object.keys(splits)], ...classes]), LISTED + 1)]),
-    ...list("unreadable", unreadable.map(({ split, reason }) => nameOf({ split, file: reason }))),
-    ...list(
+      : ["", ...shorten(table([["class", ...Object.keys(splits)], ...classes]), 21)]),
+    ...listing(
+      "unreadable",
+      unreadable.map(({ split, reason }) => nameOf({ split, file: reason })),
+    ),
+    ...listing(
       `with a side below ${minSide} pixels`,
       tiny.map(({ width, height, ...sample }) => `${nameOf(sample)}: ${width} × ${height}`),
     ),
-    ...list(`${noun("group", duplicates.length)} of equal files`, groups(duplicates)),
+    ...listing(`${noun("group", duplicates.length)} of equal files`, groups(duplicates)),
     ...(Object.keys(splits).length > 1
-      ? list(`${noun("leak", leaks.length)}: equal files in train and val`, groups(leaks))
+      ? listing(`${noun("leak", leaks.length)}: equal files in train and val`, groups(leaks))
       : []),
   ].join("\n");
 }
@@ -133,17 +150,4 @@ function notes({ splits, ignored, pixels }: Audit): string[] {
 
 function noun(singular: string, n: number): string {
   return n === 1 ? singular : `${singular}s`;
-}
-
-function list(title: string, lines: readonly string[]): string[] {
-  return [
-    "",
-    `${count.format(lines.length)} ${title}`,
-    ...shorten(lines, LISTED).map((l) => `  ${l}`),
-  ];
-}
-
-function shorten(lines: readonly string[], most: number): string[] {
-  if (lines.length <= most) return [...lines];
-  return [...lines.slice(0, most), `… and ${count.format(lines.length - most)} more (see --json)`];
 }

@@ -37,6 +37,8 @@ export interface Reshaped {
   readonly to: Shape;
   /** Whether position embeddings were interpolated. */
   readonly isInterpolated?: boolean;
+  /** Whether they were left out of the file: the parameter is as it was. */
+  readonly isOwn?: boolean;
 }
 
 export interface MatchOptions {
@@ -44,6 +46,11 @@ export interface MatchOptions {
   readonly grid?: Grid;
   /** Tokens of the file's model, where they are no square. */
   readonly fileGrid?: Grid;
+  /**
+   * Whether positions of another number of tokens stay as the model has them, as fixed tables over one
+   * index do, which no interpolation over rows and columns fits.
+   */
+  readonly ownPositions?: boolean;
 }
 
 const POSITIONS = ["pos_embed", "decoder_pos_embed"];
@@ -73,8 +80,11 @@ export async function matchWeights<T extends Tree<Tensor>>(
       continue;
     }
     const change = { name, from: weight.shape, to: shape };
-    const grids = POSITIONS.includes(name) && gridsOf(change, extra, options);
-    if (grids) {
+    const isTable = POSITIONS.includes(name);
+    const grids = isTable && !options.ownPositions && gridsOf(change, extra, options);
+    if (isTable && options.ownPositions && hasOtherLength(change)) {
+      reshaped.push({ ...change, isOwn: true });
+    } else if (grids) {
       const moved = interpolatePositions(await weight.values(), ...grids, extra);
       found.set(name, tensor(moved, shape));
       reshaped.push({ ...change, isInterpolated: true });
@@ -116,6 +126,11 @@ function gridsOf(
   return sameShape(source, target) ? undefined : [source, target];
 }
 
+/** Whether a table has another number of rows. */
+function hasOtherLength({ from, to }: Reshaped): boolean {
+  return from.length === to.length && from.at(-1) === to.at(-1) && !sameShape(from, to);
+}
+
 /** Whether values may be taken as they lie: a transposed matrix has as many of them too. */
 function hasSameRows(from: Shape, to: Shape): boolean {
   const rows = (shape: Shape) => shape.find((length) => length !== 1) ?? 1;
@@ -125,11 +140,13 @@ function hasSameRows(from: Shape, to: Shape): boolean {
 /** A match in a few lines: what was loaded, and by groups of names what was not. */
 export function describeMatch(match: Match<Tree<Tensor>>): string {
   const { loaded, missing, unexpected, reshaped, mismatched } = match;
-  const total = loaded.length + missing.length + mismatched.length;
-  const lines = [`${loaded.length} of ${total} parameters are loaded`];
   const interpolated = reshaped.filter(({ isInterpolated }) => isInterpolated);
-  const others = reshaped.filter(({ isInterpolated }) => !isInterpolated);
+  const own = reshaped.filter(({ isOwn }) => isOwn);
+  const others = reshaped.filter(({ isInterpolated, isOwn }) => !isInterpolated && !isOwn);
+  const total = loaded.length + missing.length + mismatched.length + own.length;
+  const lines = [`${loaded.length} of ${total} parameters are loaded`];
   if (interpolated.length > 0) lines.push(`Interpolated: ${interpolated.map(change).join(", ")}`);
+  if (own.length > 0) lines.push(`Computed anew: ${own.map(change).join(", ")}`);
   if (others.length > 0) lines.push(`Reshaped: ${grouped(others)}`);
   if (mismatched.length > 0) {
     const [first, ...more] = mismatched.map(change);

@@ -6,29 +6,35 @@
  */
 import { CheckpointError } from "./checkpoint.ts";
 import type { Initializer } from "./init.ts";
-import { describeMatch, type Match, matchWeights } from "./match_weights.ts";
+import { describeMatch, type Match, type MatchOptions, matchWeights } from "./match_weights.ts";
 import { autoencoder } from "./models/autoencoder.ts";
 import {
   type ClassifierParams,
   type ClassifierSettings,
   initClassifier,
 } from "./models/classifier.ts";
-import type { EncoderParams, EncoderSettings } from "./models/encoder.ts";
+import { holdsClips } from "./models/checkpoint_shapes.ts";
+import type { EncoderParams, EncoderSettings, VideoEncoderSettings } from "./models/encoder.ts";
 import { type Hints, type InferredModel, inferSettings } from "./models/infer.ts";
+import { inferVideoSettings } from "./models/infer_video.ts";
 import { gridOf } from "./models/patches.ts";
 import { strideOf } from "./models/mcmae.ts";
 import type { Params } from "./optim.ts";
 import { type Shape, zeros } from "./tensor.ts";
-import { openWeights } from "./weights.ts";
+import { openWeights, type WeightFile } from "./weights.ts";
 
-/** A model from a file. */
-export interface Pretrained extends Omit<InferredModel, "settings"> {
+type AnySettings = EncoderSettings | VideoEncoderSettings;
+
+/** A model from a file: of images, unless its settings are said to be of clips. */
+export interface Pretrained<Settings extends AnySettings = EncoderSettings>
+  extends InferredModel<Settings> {
   readonly path: string;
-  readonly settings: EncoderSettings;
   /** All that the file has of the model: encoder, and decoder or classifier where there are any. */
   readonly params: EncoderParams & Params;
   /** Names of the classes that its head tells apart, if the file says them. */
   readonly classNames?: readonly string[];
+  /** All that the file says of itself. */
+  readonly metadata: WeightFile["metadata"];
   readonly match: Match<Params>;
 }
 
@@ -36,8 +42,13 @@ export interface Pretrained extends Omit<InferredModel, "settings"> {
 export interface PretrainedOptions {
   readonly heads?: number;
   readonly decoderHeads?: number;
-  /** Height and width in pixels; positions are interpolated if the file's are others. */
+  /**
+   * Height and width in pixels. If the file's are others, positions of images are interpolated; those
+   * of clips are a table over one index, which is computed anew.
+   */
   readonly imageSize?: readonly [number, number];
+  /** Of clips; 16 where neither this nor the file tells. */
+  readonly frames?: number;
 }
 
 /** Draws zeros: values that a file replaces. */
@@ -62,31 +73,60 @@ const ZEROS: Initializer = { uniform: (shape) => zeros(shape), normal: (shape) =
  */
 export async function loadPretrained(
   path: string,
-  { heads, decoderHeads, imageSize }: PretrainedOptions = {},
+  options: PretrainedOptions = {},
 ): Promise<Pretrained> {
-  return await ofFile(path, async (file, found) => {
-    const settings = { ...found.settings, ...(imageSize && { imageSize }) } as EncoderSettings;
+  return await load(inferSettings, path, options);
+}
+
+/**
+ * As {@linkcode loadPretrained}, a model of clips: VideoMCMAE or VideoMAE.
+ *
+ * @throws {CheckpointError} If the file is of another model, or one of images; the message names it.
+ * @throws {Error} If it cannot be read.
+ */
+export async function loadPretrainedVideo(
+  path: string,
+  options: PretrainedOptions = {},
+): Promise<Pretrained<VideoEncoderSettings>> {
+  return await load(inferVideoSettings, path, options);
+}
+
+async function load<Settings extends AnySettings>(
+  infer: Infer<Settings>,
+  path: string,
+  options: PretrainedOptions,
+): Promise<Pretrained<Settings>> {
+  return await ofFile(infer, path, options, async (file, found) => {
+    const { imageSize, frames } = options;
+    const settings: Settings = {
+      ...found.settings,
+      ...imageSize && { imageSize },
+      ...frames !== undefined && "frames" in found.settings && { frames },
+    };
     const like = found.hasDecoder
-      ? autoencoderParams(settings)
+      ? autoencoder(settings as AnySettings).initWith(ZEROS)
       : initClassifier({ ...classifierOf(found), encoder: settings }, ZEROS);
-    const match = await matchWeights(file, like as Params, gridsOf(found.settings, settings));
+    const match = await matchWeights(
+      found.hasDecoder ? file : withoutEncoder(file),
+      like as Params,
+      gridsOf(found.settings, settings),
+    );
     const lacks = match.missing.filter(({ name }) => !/^(head|norm|fc_norm)\./.test(name));
     if (lacks.length > 0 || match.mismatched.length > 0) {
       throw new CheckpointError(
         `it is no whole model: ${describeMatch(match).replaceAll("\n", "; ")}`,
       );
     }
-    const classNames = namesOf(file.metadata.classes);
     return {
-      ...{ ...found, path, settings, match },
+      ...{ ...found, path, settings, match, metadata: file.metadata },
       params: match.params as EncoderParams & Params,
-      ...(classNames && { classNames }),
+      ...namesOf(file),
     };
-  }, { heads, decoderHeads, imageSize });
+  });
 }
 
 /**
- * Loads an encoder into a classifier: what the file lacks is as `initial` has it.
+ * Loads an encoder into a classifier, of images or of clips: what the file lacks is as `initial` has it.
  *
  * @param initial Parameters of the classifier before.
  * @throws {CheckpointError} If the file lacks a part of the encoder; the message names it.
@@ -94,12 +134,20 @@ export async function loadPretrained(
  */
 export async function loadClassifier(
   path: string,
-  settings: ClassifierSettings,
+  settings: ClassifierSettings<AnySettings>,
   initial: ClassifierParams,
 ): Promise<Match<ClassifierParams>> {
-  const { heads, imageSize } = settings.encoder;
-  return await ofFile(path, async (file, found) => {
-    const match = await matchWeights(file, initial, gridsOf(found.settings, settings.encoder));
+  const { encoder } = settings;
+  const { heads, imageSize } = encoder;
+  const isClips = "frames" in encoder;
+  const infer: Infer<AnySettings> = isClips ? inferVideoSettings : inferSettings;
+  const options = { heads, imageSize, ...isClips && { frames: encoder.frames } };
+  return await ofFile(infer, path, options, async (file, found) => {
+    const match = await matchWeights(
+      withoutEncoder(file),
+      initial,
+      gridsOf(found.settings, encoder),
+    );
     // A norm that was trained on all scales joined does not fit the last stage alone, and is left.
     const isHead = ({ name }: { readonly name: string }) => /^(head|fc_norm|norm)\./.test(name);
     const lacks = [...match.missing, ...match.mismatched].filter((one) => !isHead(one));
@@ -109,77 +157,94 @@ export async function loadClassifier(
       );
     }
     return match;
-  }, { heads, imageSize });
+  });
 }
 
-/** What a file tells of its model, without its parameters. */
+/** What a file tells of its model, be it of images or of clips, without its parameters. */
 export async function inspectPretrained(
   path: string,
   hints: PretrainedOptions = {},
-): Promise<InferredModel & { readonly classNames?: readonly string[] }> {
-  return await ofFile(path, (file, found) => {
-    const classNames = namesOf(file.metadata.classes);
-    return Promise.resolve({ ...found, ...(classNames && { classNames }) });
-  }, hints);
+): Promise<InferredModel<AnySettings> & { readonly classNames?: readonly string[] }> {
+  const infer: Infer<AnySettings> = (shapes, hints) =>
+    holdsClips(shapes) ? inferVideoSettings(shapes, hints) : inferSettings(shapes, hints);
+  return await ofFile(
+    infer,
+    path,
+    hints,
+    (file, found) => Promise.resolve({ ...found, ...namesOf(file) }),
+  );
 }
 
-type File = Awaited<ReturnType<typeof openWeights>>;
+type Infer<Settings extends AnySettings> = (
+  shapes: ReadonlyMap<string, Shape>,
+  hints: Hints,
+) => InferredModel<Settings>;
 
-async function ofFile<Result>(
+async function ofFile<Settings extends AnySettings, Result>(
+  infer: Infer<Settings>,
   path: string,
-  use: (file: File, found: InferredModel) => Promise<Result>,
-  { heads, decoderHeads, imageSize }: PretrainedOptions,
+  { heads, decoderHeads, imageSize, frames }: PretrainedOptions,
+  use: (file: WeightFile, found: InferredModel<Settings>) => Promise<Result>,
 ): Promise<Result> {
   using file = await openWeights(path);
   try {
     const shapes = new Map([...file.tensors].map(([name, { shape }]) => [name, shape]));
     const hints = { heads, decoderHeads, metadata: file.metadata };
-    return await use(file, inferred(shapes, hints, imageSize));
+    return await use(file, inferred(infer, shapes, hints, { imageSize, frames }));
   } catch (cause) {
     if (!(cause instanceof CheckpointError)) throw cause;
     throw new CheckpointError(`Cannot use ${path}: ${cause.message}`, { cause });
   }
 }
 
-/** Settings; where positions are no square, the image size that is given is taken for the file's. */
-function inferred(
+/** Settings; where positions are no square, the sizes that are given are taken for the file's. */
+function inferred<Settings extends AnySettings>(
+  infer: Infer<Settings>,
   shapes: ReadonlyMap<string, Shape>,
   hints: Hints,
-  imageSize: PretrainedOptions["imageSize"],
-): InferredModel {
+  { imageSize, frames }: Pick<PretrainedOptions, "imageSize" | "frames">,
+): InferredModel<Settings> {
   try {
-    return inferSettings(shapes, hints);
+    return infer(shapes, hints);
   } catch (error) {
-    if (!imageSize) throw error;
+    if (!imageSize && !frames) throw error;
     try {
-      return inferSettings(shapes, { ...hints, imageSize });
+      return infer(shapes, { ...hints, ...imageSize && { imageSize }, ...frames && { frames } });
     } catch {
       throw error; // something else is wrong
     }
   }
 }
 
-function autoencoderParams(settings: EncoderSettings): Params {
-  return autoencoder(settings).initWith(ZEROS);
+/** The encoder's names without VideoMAE's prefix. */
+function withoutEncoder({ tensors }: WeightFile): Pick<WeightFile, "tensors"> {
+  return {
+    tensors: new Map(
+      [...tensors].map(([name, weight]) => [name.replace(/^encoder\./, ""), weight]),
+    ),
+  };
 }
 
 function classifierOf(
-  { settings, classes = 1, pooling = "mean" }: InferredModel,
-): ClassifierSettings {
+  { settings, classes = 1, pooling = "mean" }: InferredModel<AnySettings>,
+): ClassifierSettings<AnySettings> {
   return { encoder: settings, classes, pooling, dropPath: 0 };
 }
 
-function gridsOf(from: EncoderSettings, to: EncoderSettings) {
-  const grid = (settings: EncoderSettings) =>
+/** How positions come from one grid to another. */
+function gridsOf(from: AnySettings, to: AnySettings): MatchOptions {
+  if ("frames" in from) return { ownPositions: true };
+  const grid = (settings: AnySettings) =>
     gridOf(
       settings.imageSize,
-      settings.kind === "mae" ? settings.patchSize : strideOf(settings),
+      "patchSize" in settings ? settings.patchSize : strideOf(settings),
     );
   return { fileGrid: grid(from), grid: grid(to) };
 }
 
-function namesOf(text: unknown): string[] | undefined {
-  if (typeof text !== "string") return undefined;
-  const names = JSON.parse(text);
-  return Array.isArray(names) ? names.map(String) : undefined;
+/** Names of classes, as a file has them. */
+function namesOf({ metadata: { classes } }: WeightFile): { classNames?: readonly string[] } {
+  if (typeof classes !== "string") return {};
+  const names = JSON.parse(classes);
+  return Array.isArray(names) ? { classNames: names.map(String) } : {};
 }

@@ -81,7 +81,9 @@ function withSplit(
 }
 
 /** @throws {UsageError} If the file holds no classifier. */
-function headOf({ path, classes, classNames, params, match: { loaded } }: Pretrained): Head {
+export function headOf(
+  { path, classes, classNames, params, match: { loaded } }: Omit<Pretrained, "settings">,
+): Head {
   const lacks = ["head.weight", "head.bias"].filter((name) => !loaded.includes(name));
   if (classes === undefined || !("head" in params) || lacks.length > 0) {
     throw new UsageError(
@@ -93,17 +95,18 @@ function headOf({ path, classes, classNames, params, match: { loaded } }: Pretra
 }
 
 /** Tables for people, and the numbers for programs. */
-function described(
+export function described(
   count: ConfusionCount,
   { classes, classNames }: Head,
   dataNames: readonly string[] | undefined,
+  samples = "images",
 ): { lines: string[]; values: Record<string, number> } {
   const nameOf = (label: number) => (classNames ?? dataNames)?.[label] ?? String(label);
   const { top1, top5, loss, n } = count.accuracy.result();
   const found = count.byClass();
   const mistakes = count.mistakes(5);
   const lines = table([
-    ["", "top-1", "top-5", "images"],
+    ["", "top-1", "top-5", samples],
     ["all classes", percent(top1), percent(top5), String(n)],
     ...found.length > FEW ? [] : found.map(({ label, n, right }) => [
       ...[nameOf(label), percent(right / n), "", String(n)],
@@ -113,7 +116,7 @@ function described(
     lines.push(
       "",
       ...table([
-        ["most confused: class", "taken for", "images"],
+        ["most confused: class", "taken for", samples],
         ...mistakes.map(({ label, predicted, n }) => [nameOf(label), nameOf(predicted), String(n)]),
       ]),
     );

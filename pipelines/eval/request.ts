@@ -8,7 +8,14 @@ import { IMAGENET_MEAN, IMAGENET_STD } from "../../data/augment.ts";
 import type { EvaluationCrop } from "../../data/evaluation_loader.ts";
 import type { Reading } from "../../data/worker.ts";
 import { describeMatch } from "../../src/match_weights.ts";
-import { inspectPretrained, loadPretrained, type Pretrained } from "../../src/pretrained.ts";
+import type { VideoEncoderSettings } from "../../src/models/encoder.ts";
+import {
+  inspectPretrained,
+  loadPretrained,
+  loadPretrainedVideo,
+  type Pretrained,
+  type PretrainedOptions,
+} from "../../src/pretrained.ts";
 import { override, type RunSettings } from "../recipe.ts";
 import { type Options, parseWords, UsageError } from "../usage.ts";
 import { positiveIntegers, validateImageSize, within } from "../validate.ts";
@@ -118,26 +125,45 @@ export function positiveOption(name: string, text: string): number {
 /**
  * Loads the checkpoint of a request, and tells on stderr what of it was used.
  *
- * @throws {UsageError} If there is no such file, or a field does not fit the model.
+ * @throws {UsageError} If there is no such file, a field does not fit the model, or it is one of clips.
  * @throws {CheckpointError} If it holds another model.
  */
-export async function openModel(
+export async function openModel(request: EvalRequest<unknown>): Promise<Pretrained> {
+  return await open(request, "images", loadPretrained);
+}
+
+/** As {@linkcode openModel}, a model of clips. */
+export async function openVideoModel(
+  request: EvalRequest<unknown>,
+): Promise<Pretrained<VideoEncoderSettings>> {
+  return await open(request, "clips", loadPretrainedVideo);
+}
+
+async function open<Model extends Pick<Pretrained, "match">>(
   { checkpoint, settings, isGiven }: EvalRequest<unknown>,
-): Promise<Pretrained> {
+  kind: "images" | "clips",
+  load: (path: string, options: PretrainedOptions) => Promise<Model>,
+): Promise<Model> {
   const found = await Deno.stat(checkpoint).catch(() => undefined);
   if (!found) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
   if (found.isDirectory) {
     throw new UsageError(`Cannot read ${checkpoint}: it is a folder, not a file of weights`);
   }
   const { heads, decoderHeads, imageSize } = settings.model;
-  const hints = {
+  const options = {
     ...isGiven("model.heads") && { heads },
     ...isGiven("model.decoderHeads") && { decoderHeads },
+    ...isGiven("model.imageSize") && { imageSize },
   };
-  const moved = isGiven("model.imageSize") && { imageSize };
-  const inspected = await inspectPretrained(checkpoint, { ...hints, ...moved });
-  if (moved) validateImageSize({ ...inspected.settings, ...moved });
-  const pretrained = await loadPretrained(checkpoint, { ...hints, ...moved });
+  const inspected = await inspectPretrained(checkpoint, options);
+  const isKind = "frames" in inspected.settings ? "clips" : "images";
+  if (isKind !== kind) {
+    throw new UsageError(
+      `Cannot use ${checkpoint}: it is a model of ${isKind}, and this task is for ${kind}`,
+    );
+  }
+  if (options.imageSize) validateImageSize({ ...inspected.settings, imageSize });
+  const pretrained = await load(checkpoint, options);
   console.error(describeMatch(pretrained.match));
   return pretrained;
 }

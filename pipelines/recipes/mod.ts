@@ -2,6 +2,8 @@
 import type { FinetunePreset } from "../finetune_recipe.ts";
 import type { ProbePreset } from "../probe_recipe.ts";
 import { nearest, type Recipe, UsageError } from "../recipe.ts";
+import type { VideoFinetunePreset } from "../video/finetune_recipe.ts";
+import type { VideoRecipe } from "../video/recipe.ts";
 import { fashionMnist, fashionMnistMae } from "./fashion_mnist.ts";
 import { finetune, finetuneFashion, finetuneImagenet } from "./finetune.ts";
 import { linprobe, linprobeFashion, linprobeImagenet } from "./linprobe.ts";
@@ -12,6 +14,8 @@ import { mcmaeHuge } from "./mcmae_huge.ts";
 import { mcmaeLarge } from "./mcmae_large.ts";
 import { mcmaeSmall } from "./mcmae_small.ts";
 import { quickstart } from "./quickstart.ts";
+import { videoRecipes } from "./video.ts";
+import { videoFinetuneRecipes } from "./video_finetune.ts";
 
 /** From the smallest to the largest, then the baseline. */
 export const recipes: readonly Recipe[] = [
@@ -35,7 +39,19 @@ export function findRecipe(name: string): Recipe {
   return findIn(recipes, name);
 }
 
-/** Recipes of fine-tuning. */
+/** All recipes of pretraining, of images and of clips. */
+export const pretrainRecipes: readonly (Recipe | VideoRecipe)[] = [...recipes, ...videoRecipes];
+
+/**
+ * Finds a recipe of pretraining by its name.
+ *
+ * @throws {UsageError} As {@linkcode findRecipe}.
+ */
+export function findPretrainRecipe(name: string): Recipe | VideoRecipe {
+  return findIn(pretrainRecipes, name);
+}
+
+/** Recipes of fine-tuning on images. */
 export const finetuneRecipes: readonly FinetunePreset[] = [
   finetune,
   finetuneFashion,
@@ -43,12 +59,24 @@ export const finetuneRecipes: readonly FinetunePreset[] = [
 ];
 
 /**
- * Finds a recipe of fine-tuning by its name.
+ * Finds a recipe of fine-tuning on images by its name.
  *
  * @throws {UsageError} As {@linkcode findRecipe}.
  */
 export function findFinetuneRecipe(name: string): FinetunePreset {
   return findIn(finetuneRecipes, name);
+}
+
+/**
+ * Finds a recipe of fine-tuning by its name, on images or clips.
+ *
+ * @throws {UsageError} As {@linkcode findRecipe}.
+ */
+export function findAnyFinetuneRecipe(name: string): FinetunePreset | VideoFinetunePreset {
+  return findIn<FinetunePreset | VideoFinetunePreset>(
+    [...finetuneRecipes, ...videoFinetuneRecipes],
+    name,
+  );
 }
 
 /** Recipes of linear probes. */

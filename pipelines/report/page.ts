@@ -2,11 +2,12 @@
 import { chart, type Curve } from "./charts.ts";
 import { breakable, type Html, html } from "./html.ts";
 import { badFilesSection, faultsSection, machineSection } from "./lists.ts";
+import type { Samples } from "./panels.ts";
 import { panelsSection } from "./panels_section.ts";
 import { planSection } from "./plan_section.ts";
 import { averagedSteps, chartNames, curveOf, quantityOf } from "./quantities.ts";
 import { recipeSection } from "./recipe_table.ts";
-import type { RunRecord } from "./record.ts";
+import { type RunRecord, samplesOf } from "./record.ts";
 import { lastMean } from "./series.ts";
 import { shell } from "./shell.ts";
 import {
@@ -33,7 +34,9 @@ export function renderReport(run: RunRecord): string {
     html`
       ${header(run, summary)}
       <main>
-        ${curvesSection(run)} ${panelsSection(run.panels)} ${faultsSection(run.faults)}
+        ${curvesSection(run)} ${panelsSection(run.panels, run.animation)} ${faultsSection(
+          run.faults,
+        )}
         ${recipeSection(run)} ${planSection(run.details)} ${machineSection(run.details)}
         ${badFilesSection(run.badFiles)}
       </main>
@@ -66,12 +69,15 @@ function header({ name, folder, recipe, details, read }: RunRecord, summary: Sum
         html`<p class="state"><strong class="stopped">${leftOutText(summary)}</strong>
         <small>loss or gradient not finite</small></p>`}
       <p class="lead">${about.join(" – ")}</p>
-      ${facts(summary, details)} ${warnings(details)}
+      ${facts(summary, { ...details, samples: samplesOf(recipe) })} ${warnings(details)}
     </header>
   `;
 }
 
-function facts(summary: Summary, { parameters, memory }: RunRecord["details"]): Html {
+function facts(
+  summary: Summary,
+  { parameters, memory, samples }: RunRecord["details"] & { readonly samples: Samples },
+): Html {
   const { step, steps, epoch, loss, lossSpan, valLoss, valTop1, seconds, imagesPerSecond } =
     summary;
   const ofSteps = steps === undefined ? "" : `of ${countText(steps)}`;
@@ -87,7 +93,7 @@ function facts(summary: Summary, { parameters, memory }: RunRecord["details"]): 
     ["Validation loss", numberText(valLoss), "latest"],
     ["Validation top-1", percentText(valTop1), "latest"],
     ["Steps", countText(step), [ofSteps, epochs].filter(Boolean).join(", ")],
-    ["Training time", durationText(seconds), `${rateText(imagesPerSecond)} images/s`],
+    ["Training time", durationText(seconds), `${rateText(imagesPerSecond)} ${samples}/s`],
     ["Parameters", countText(parameters?.trained), `and ${countText(parameters?.frozen)} frozen`],
     ["Memory", bytesText(memory?.peakBytes), "on the device, at its peak"],
   ];
@@ -112,7 +118,7 @@ function warnings({ warnings = [] }: RunRecord["details"]): Html {
   return html`<ul class="warnings" aria-label="Warnings">${items}</ul>`;
 }
 
-function curvesSection({ metrics: { steps, columns }, faults }: RunRecord): Html {
+function curvesSection({ recipe, metrics: { steps, columns }, faults }: RunRecord): Html {
   const marked = faults.slice(0, 50).map(({ step }) => step);
   // A run that ends with a fault has logged no step so far.
   const ends = [Math.min(steps[0], ...marked), Math.max(steps.at(-1)!, ...marked)] as const;
@@ -132,6 +138,7 @@ function curvesSection({ metrics: { steps, columns }, faults }: RunRecord): Html
       : [];
     return chart({
       ...quantity,
+      unit: quantity.unit.replace("images", samplesOf(recipe)),
       ends,
       value: [latest, span === 1 ? "last" : `mean of last ${span}`],
       note: noteOf(curve, known.length, more[0]),

@@ -1,5 +1,5 @@
 /** The settings of runs, as tables. */
-import { finetuneRecipes, probeRecipes, recipes } from "../recipes/mod.ts";
+import { finetuneRecipes, pretrainRecipes, probeRecipes } from "../recipes/mod.ts";
 import { type Cell, type Html, html, pairs } from "./html.ts";
 import type { RunRecord, Settings } from "./record.ts";
 
@@ -20,10 +20,10 @@ function textOf(value: unknown): string {
 
 /** The recipe of a run by group, with the fields marked that differ from the recipe of its name. */
 export function recipeSection({ recipe }: RunRecord): Html {
-  const standard = [...recipes, ...finetuneRecipes, ...probeRecipes].find(({ name }) =>
+  const standard = [...pretrainRecipes, ...finetuneRecipes, ...probeRecipes].find(({ name }) =>
     name === recipe.name
   );
-  const isPreset = !recipes.some(({ name }) => name === recipe.name); // a checkpoint completes it
+  const isPreset = !pretrainRecipes.some(({ name }) => name === recipe.name); // a checkpoint completes it
   const defaults = new Map(standard && fieldsOf(standard as unknown as Settings));
   const groups = new Map<string, (readonly [string, Cell])[]>();
   const changed: string[] = [];

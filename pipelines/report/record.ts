@@ -5,7 +5,7 @@
  */
 import { basename, resolve } from "node:path";
 import type { Profile } from "../profile.ts";
-import { type Panel, readPanels } from "./panels.ts";
+import { type Animation, type Panel, readAnimation, readPanels, type Samples } from "./panels.ts";
 
 /** A run as its folder tells it. Whatever an old or interrupted run lacks is missing or empty. */
 export interface RunRecord {
@@ -18,6 +18,8 @@ export interface RunRecord {
   /** Files that could not be read: path and reason. */
   readonly badFiles: readonly (readonly [string, string])[];
   readonly panels: readonly Panel[];
+  /** Of clips. */
+  readonly animation?: Animation;
   readonly details: RunDetails;
   /** When the metrics were last written, and when they were read: milliseconds since 1970. */
   readonly written: number;
@@ -94,11 +96,17 @@ export async function readRun(folder: string): Promise<RunRecord> {
     metrics,
     faults: faults.filter(({ step }) => typeof step === "number") as unknown as Fault[],
     badFiles: badFilesOf(await textOf(`${folder}/bad_files.txt`, "")),
-    panels: await readPanels(`${folder}/panels`),
+    panels: await readPanels(`${folder}/panels`, samplesOf(recipe)),
+    animation: await readAnimation(`${folder}/reconstruction.webp`),
     details: detailsOf(await textOf(`${folder}/run.json`, "{}")),
     written: (await Deno.stat(metricsPath)).mtime?.getTime() ?? read,
     read,
   };
+}
+
+/** What a recipe trains on: a model of clips says how many frames they have. */
+export function samplesOf({ model }: Settings): Samples {
+  return typeof model === "object" && model !== null && "frames" in model ? "clips" : "images";
 }
 
 /** @param missing What a file that is not there holds; without it, there must be one. */

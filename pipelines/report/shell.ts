@@ -113,8 +113,12 @@ mark { background: var(--mark); color: inherit; padding: 1px 6px; margin-left: -
 code { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .strip { display: flex; align-items: flex-end; gap: 10px; overflow-x: auto; padding-bottom: 8px; }
 .strip figure { flex: 1 0 84px; max-width: 140px; }
+.strip figure.clips { flex-basis: 280px; max-width: 420px; }
 .strip img { display: block; width: 100%; height: auto; border-radius: 4px; }
 .strip figcaption { font-size: 13px; color: var(--muted); margin-bottom: 6px; overflow-wrap: anywhere; }
+.motion figcaption { font-size: 13px; color: var(--muted); margin-bottom: 6px; }
+.motion img { display: block; width: min(100%, 480px); height: auto; }
+.motion + .strip { margin-top: 28px; }
 .legend { margin-top: 20px; display: flex; flex-wrap: wrap; gap: 6px 24px; list-style: none; }
 .legend li { display: flex; align-items: center; gap: 8px; min-width: 0; overflow-wrap: anywhere; }
 .legend svg { flex: none; width: 34px; height: 10px; }

@@ -5,7 +5,17 @@
  */
 import { CheckpointError } from "../checkpoint.ts";
 import type { Shape } from "../tensor.ts";
+import {
+  checkNamed,
+  HEADS,
+  headsOf,
+  holdsClips,
+  record,
+  Shapes,
+  tailOf,
+} from "./checkpoint_shapes.ts";
 import type { AutoencoderSettings } from "./decoder.ts";
+import type { VideoEncoderSettings } from "./encoder.ts";
 import type { MaeSettings } from "./mae.ts";
 import type { McmaeSettings } from "./mcmae.ts";
 
@@ -15,14 +25,18 @@ export interface Hints {
   readonly decoderHeads?: number;
   /** Of the images that the checkpoint was trained on, where they are no squares. */
   readonly imageSize?: readonly [number, number];
+  /** Of the clips that it was trained on; 16 unless given. */
+  readonly frames?: number;
   /** Of the file: `model`, `mean` and `std` of ours as JSON, `args` of the published code. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
 /** What a checkpoint holds. */
-export interface InferredModel {
+export interface InferredModel<
+  Settings extends McmaeSettings | MaeSettings | VideoEncoderSettings = McmaeSettings | MaeSettings,
+> {
   /** Where it has no decoder, the published one is named. */
-  readonly settings: McmaeSettings | MaeSettings;
+  readonly settings: Settings;
   readonly hasDecoder: boolean;
   /** Outputs of the classifier's head, if it has one. */
   readonly classes?: number;
@@ -34,9 +48,6 @@ export interface InferredModel {
   /** Share of the resized image that its evaluation crops take, if the file says so. */
   readonly cropPct?: number;
 }
-
-/** Heads of the published widths; elsewhere they have 64 channels each. */
-const HEADS: Readonly<Record<number, number>> = { 384: 6, 768: 12, 1024: 16, 1280: 16 };
 
 /** The published decoder. */
 const DECODER = { decoderDim: 512, decoderDepth: 8, decoderHeads: 16 } as const;
@@ -55,13 +66,14 @@ export function inferSettings(
   shapes: ReadonlyMap<string, Shape>,
   hints: Hints = {},
 ): InferredModel {
+  if (holdsClips(shapes)) throw new CheckpointError("it is a model of clips, not of images");
   const { metadata = {} } = hints;
   const named = record(metadata.model) as Partial<McmaeSettings | MaeSettings> | undefined;
   const known = { ...knownOf(hints), ...named && knownOf(named) };
   if (named?.heads !== undefined && hints.heads !== undefined && named.heads !== hints.heads) {
     throw new CheckpointError(`it says heads = ${named.heads}, not ${hints.heads}`);
   }
-  const file = new Shapes(shapes);
+  const file = new Shapes(shapes, "no MCMAE and no MAE");
   const normPix = named?.normPix ?? record(metadata.args)?.norm_pix_loss !== false;
   const settings = shapes.has("patch_embed1.proj.weight")
     ? mcmaeSettings(file, known, normPix)
@@ -73,20 +85,10 @@ export function inferSettings(
   }
   const hasDecoder = shapes.has("decoder_pred.weight");
   if (named) checkNamed(named, settings, hasDecoder);
-  // A linear probe has a BatchNorm before its layer.
-  const classes = (shapes.get("head.weight") ?? shapes.get("head.1.weight"))?.[0];
-  const [mean, std] = [numbers(metadata.mean), numbers(metadata.std)];
-  const [cropPct] = numbers(`[${metadata.cropPct}]`) ?? [];
   return {
     settings: { ...settings, ...named } as McmaeSettings | MaeSettings,
     hasDecoder,
-    ...classes !== undefined && {
-      classes,
-      pooling: shapes.has("fc_norm.weight") ? "mean" : "token",
-    },
-    ...mean && { mean },
-    ...std && { std },
-    ...cropPct && { cropPct },
+    ...tailOf(file, metadata),
   };
 }
 
@@ -169,95 +171,10 @@ function shared(
   };
 }
 
-/** @throws {CheckpointError} If the heads are not known, or do not divide the width. */
-function headsOf(field: "heads" | "decoderHeads", width: number, known = width / 64): number {
-  if (Number.isInteger(known) && width % known === 0) return known;
-  throw new CheckpointError(
-    Number.isInteger(known)
-      ? `${known} heads do not divide its width of ${width}: give model.${field}=N`
-      : `the heads of its width ${width} are not known: give model.${field}=N`,
-  );
-}
-
-/** Shapes of a checkpoint, by name. */
-class Shapes {
-  constructor(readonly all: ReadonlyMap<string, Shape>) {}
-
-  has(name: string): boolean {
-    return this.all.has(name);
-  }
-
-  get(name: string, rank: number): Shape {
-    const shape = this.all.get(name);
-    if (!shape) throw new CheckpointError(`it is no MCMAE and no MAE: it has no ${name}`);
-    if (shape.length === rank) return shape;
-    throw new CheckpointError(`its ${name} is [${shape}], which has not ${rank} axes`);
-  }
-
-  /** Blocks of a stage. */
-  count(stage: string): number {
-    let count = 0;
-    while (this.all.has(`${stage}.${count}.norm1.weight`)) count++;
-    return count;
-  }
-
-  /** Width of the hidden layer, as a multiple of the stage's. */
-  ratio(stage: string, width: number): number {
-    if (this.count(stage) === 0) return 4;
-    const [hidden] = this.all.get(`${stage}.0.mlp.fc1.weight`) ?? [4 * width];
-    return hidden / width;
-  }
-}
-
-/** Settings that no shape tells. Heads are not compared either: they were taken from the file. */
-const UNTOLD = ["normPix", "maskedConvolution", "masking", "evaluation"];
-
-/** What tells of a decoder, and differs where a file has none. */
-const DECODING = ["decoderDim", "decoderDepth", "decoderHeads", "multiScaleDecoder"];
-
-/** Settings that the file names must be those of its tensors. */
-function checkNamed(
-  named: Partial<McmaeSettings | MaeSettings>,
-  found: McmaeSettings | MaeSettings,
-  hasDecoder: boolean,
-): void {
-  for (const [field, value] of Object.entries(found)) {
-    const said = named[field as keyof typeof named];
-    if (said === undefined || !hasDecoder && DECODING.includes(field)) continue;
-    const agrees = UNTOLD.includes(field)
-      ? typeof said === typeof value
-      : String(said) === String(value);
-    if (agrees) continue;
-    throw new CheckpointError(`it says ${field} = ${said}, but its tensors are of ${value}`);
-  }
-}
-
 function knownOf({ heads, decoderHeads, imageSize }: Known): Known {
   return {
     ...heads !== undefined && { heads },
     ...decoderHeads !== undefined && { decoderHeads },
     ...Array.isArray(imageSize) && { imageSize },
   };
-}
-
-/** A record, or the JSON text of one. */
-function record(value: unknown): Record<string, unknown> | undefined {
-  const parsed = typeof value === "string" ? parse(value) : value;
-  const isRecord = typeof parsed === "object" && parsed !== null && !Array.isArray(parsed);
-  return isRecord ? parsed as Record<string, unknown> : undefined;
-}
-
-/** A list of numbers as JSON. */
-function numbers(value: unknown): number[] | undefined {
-  const parsed = typeof value === "string" ? parse(value) : value;
-  const isList = Array.isArray(parsed) && parsed.every((item) => typeof item === "number");
-  return isList ? parsed : undefined;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

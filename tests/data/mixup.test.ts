@@ -119,6 +119,21 @@ Deno.test("mixImages() blends with, or cuts from, the sample at the other end", 
   }
 });
 
+Deno.test("mixImages() does the same to all frames of a clip", () => {
+  const [T, size] = [3, 40];
+  const clips = uniform(key(10), 2 * T * size);
+  const mixes = [{ lambda: 0.4, box: { x: 1, y: 2, width: 3, height: 2 } }, { lambda: 0.25 }];
+  const mixed = mixImages(clips, [2, T, 4, 5, 2], mixes);
+  for (let t = 0; t < T; t++) {
+    const frames = [0, 1].flatMap((n) => [...clips.slice((n * T + t) * size).slice(0, size)]);
+    const expected = mixImages(Float32Array.from(frames), [2, 4, 5, 2], mixes);
+    for (const n of [0, 1]) {
+      const own = mixed.slice((n * T + t) * size).slice(0, size);
+      assert.deepEqual(own, expected.slice(n * size).slice(0, size));
+    }
+  }
+});
+
 Deno.test("mixTargets() shares a row between both labels, and its sum is 1", () => {
   const labels = Int32Array.of(0, 2, 2, 4);
   const mixes = [{ lambda: 0.3 }, { lambda: 0.6 }, { lambda: 0 }, { lambda: 1 }];

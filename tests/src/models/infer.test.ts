@@ -160,10 +160,12 @@ Deno.test("inferSettings() says what no shape tells, and what is no such model",
   assert.deepEqual(inferSettings(shapes, { imageSize: [40, 80] }).settings.imageSize, [40, 80]);
   fails(new Map(), {}, "it is no MCMAE and no MAE: it has no patch_embed.proj.weight");
   fails(
-    new Map([["patch_embed1.proj.weight", [64, 3, 2, 4, 4]]]),
+    new Map([["patch_embed1.proj.weight", [64, 48]]]),
     {},
-    "its patch_embed1.proj.weight is [64,3,2,4,4], which has not 4 axes",
+    "its patch_embed1.proj.weight is [64,48], which has not 4 axes",
   );
+  const clips: Shapes = new Map([["patch_embed1.proj.weight", [64, 3, 2, 4, 4]]]);
+  fails(clips, {}, "it is a model of clips, not of images");
   shapes.delete("patch_embed2.proj.weight");
   fails(shapes, {}, "it is no MCMAE and no MAE: it has no patch_embed2.proj.weight");
 });

@@ -1,0 +1,79 @@
+/**
+ * `deno task pretrain`, of a recipe of clips.
+ *
+ * @module
+ */
+import type { ClipBatch } from "../../data/clips/loader.ts";
+import { leastFrames } from "../../data/clips/sampling.ts";
+import { openDevice } from "../../src/device.ts";
+import { describeModel } from "../checkpoints.ts";
+import { MOTIONS } from "../recipe.ts";
+import { FILES } from "../run_folder.ts";
+import { openNotes, type RunRequest, runTraining } from "../training_command.ts";
+import { openClips } from "./clips.ts";
+import type { ClipFacts } from "./facts.ts";
+import { prepareClipPanels } from "./panels.ts";
+import { videoTask } from "./pretrain.ts";
+import { modelOf, samplingOf, type VideoRecipe } from "./recipe.ts";
+import { prepareClipValidation } from "./validation.ts";
+
+/**
+ * Pretrains on clips.
+ *
+ * @param request Checked.
+ * @returns The exit code.
+ */
+export async function pretrainVideo(request: RunRequest<VideoRecipe>): Promise<number> {
+  const { recipe, out } = request;
+  const { model, data } = recipe;
+  const clips = await openClips(data); // looks for mistakes before the device
+  const { train, val = train } = clips;
+  const device = await openDevice();
+  const notes = await openNotes(request);
+  const onBatch = (batch: ClipBatch) => {
+    notes.onBatch(batch);
+    if (batch.padded === 0) return;
+    const least = leastFrames(samplingOf(recipe));
+    notes.warn(`Some videos have fewer than ${least} frames: their last ones are repeated`);
+  };
+  return await runTraining({
+    ...{ command: "pretrain", request, images: clips, device, notes, imageSize: model.imageSize },
+    clips: clipText(recipe),
+    task: videoTask(recipe, train, onBatch),
+    model: {
+      ...describeModel(modelOf(recipe), data),
+      clips: JSON.stringify(factsOf(recipe)),
+      maskRatio: String(recipe.maskRatio),
+    },
+    async watch({ params }) {
+      const panels = await prepareClipPanels(device, recipe, params, val, out, notes.onBad);
+      const validate = clips.val &&
+        await prepareClipValidation(device, recipe, params, val, notes.onBad);
+      return { draw: panels.draw, validate, destroy: () => panels.destroy() };
+    },
+    files: [
+      [FILES.animation, "original, masked, reconstructed, in motion"],
+      [FILES.picture, "four frames of each"],
+    ],
+    next: () => {
+      if (data.path === MOTIONS) {
+        return `deno task pretrain ${recipe.name} --data DIR   (your own videos)`;
+      }
+      const more = recipe.schedule.steps === null ? "schedule.epochs=N" : "--steps N";
+      return `deno task pretrain --resume --out ${out} ${more}   (train on)`;
+    },
+  });
+}
+
+/** How clips are taken, for what the model is used for later. */
+function factsOf({ data: { sampling, stride, shortSide } }: VideoRecipe): Partial<ClipFacts> {
+  return { sampling, stride, shortSide };
+}
+
+/** How clips are taken, in words. */
+function clipText(
+  { model: { frames, imageSize }, data: { sampling, stride } }: Pick<VideoRecipe, "model" | "data">,
+): string {
+  const how = sampling === "dense" ? `stride ${stride}` : `one of each of ${frames} segments`;
+  return `${[`${frames} frames`, ...imageSize].join(" × ")}, ${how}`;
+}
