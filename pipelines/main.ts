@@ -13,6 +13,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   finetune: async (args) => await (await import("./finetune_command.ts")).finetuneCommand(args),
   eval: async (args) => await (await import("./eval_command.ts")).evalCommand(args),
   fashion: async (args) => await (await import("./fashion_command.ts")).fashionCommand(args),
+  motions: async (args) => await (await import("./video/motions_command.ts")).motionsCommand(args),
   compare: async (args) => await (await import("./compare_command.ts")).compareCommand(args),
   report: async (args) => await (await import("./compare_command.ts")).reportCommand(args),
   convert: async (args) => await (await import("./convert_command.ts")).convertCommand(args),

@@ -6,6 +6,7 @@
 import type { Sampling } from "../../data/clips/sampling.ts";
 import type { PaperFigure } from "../finetune_recipe.ts";
 import type { VideoFinetuneRecipe } from "./finetune_recipe.ts";
+import type { VideoModel } from "./recipe.ts";
 
 /** How clips are made of videos. */
 export interface ClipFacts {
@@ -34,4 +35,19 @@ export function clipMetadata(
 export function clipFactsOf(metadata: Readonly<Record<string, unknown>>): Partial<ClipFacts> {
   const { clips } = metadata;
   return typeof clips === "string" ? JSON.parse(clips) : {};
+}
+
+/** How clips are taken, in words. */
+export function clipText(
+  { frames, imageSize }: Pick<VideoModel, "frames" | "imageSize">,
+  { sampling, stride, still = false }: Pick<ClipFacts, "sampling" | "stride"> & {
+    readonly still?: boolean;
+  },
+): string {
+  const how = still
+    ? "the middle one alone"
+    : sampling === "dense"
+    ? `stride ${stride}`
+    : `one of each of ${frames} segments`;
+  return `${[`${frames} frames`, ...imageSize].join(" × ")}, ${how}`;
 }

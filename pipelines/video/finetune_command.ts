@@ -12,7 +12,7 @@ import { initialClassifier } from "../finetune.ts";
 import { loadInitial } from "../from_checkpoint.ts";
 import { openNotes, type RunRequest, runTraining } from "../training_command.ts";
 import { prepareVideoAccuracy } from "./accuracy.ts";
-import { clipMetadata } from "./facts.ts";
+import { clipMetadata, clipText } from "./facts.ts";
 import { videoFinetuneTask } from "./finetune.ts";
 import { videoClassifierOf, type VideoFinetuneRecipe } from "./finetune_recipe.ts";
 import { labelledClips } from "./labelled.ts";
@@ -42,7 +42,7 @@ export async function finetuneVideo(request: RunRequest<VideoFinetuneRecipe>): P
   const [height, width] = model.imageSize;
   return await runTraining({
     ...{ command: "finetune", request, images: clips, device, notes, imageSize: model.imageSize },
-    clips: clipText(recipe),
+    clips: clipText(model, data),
     task: videoFinetuneTask(recipe, params, { source: train, classes, onBatch }),
     model: { ...describeModel(classifier.encoder, data, classNames), ...clipMetadata(recipe) },
     facts: {
@@ -79,16 +79,4 @@ export async function finetuneVideo(request: RunRequest<VideoFinetuneRecipe>): P
         `--data ${data.valPath ?? data.path}${root}${share}`;
     },
   });
-}
-
-/** How clips are taken, in words. */
-function clipText({ model, data }: VideoFinetuneRecipe): string {
-  const { frames, imageSize } = model;
-  const { sampling, stride, still } = data;
-  const how = still
-    ? "the middle one alone"
-    : sampling === "dense"
-    ? `stride ${stride}`
-    : `one of each of ${frames} segments`;
-  return `${[`${frames} frames`, ...imageSize].join(" × ")}, ${how}`;
 }

@@ -6,12 +6,12 @@
 import type { ClipBatch } from "../../data/clips/loader.ts";
 import { leastFrames } from "../../data/clips/sampling.ts";
 import { openDevice } from "../../src/device.ts";
-import { describeModel } from "../checkpoints.ts";
+import { describeModel, type ModelMetadata } from "../checkpoints.ts";
 import { MOTIONS } from "../recipe.ts";
 import { FILES } from "../run_folder.ts";
 import { openNotes, type RunRequest, runTraining } from "../training_command.ts";
 import { openClips } from "./clips.ts";
-import type { ClipFacts } from "./facts.ts";
+import { type ClipFacts, clipText } from "./facts.ts";
 import { prepareClipPanels } from "./panels.ts";
 import { videoTask } from "./pretrain.ts";
 import { modelOf, samplingOf, type VideoRecipe } from "./recipe.ts";
@@ -38,13 +38,9 @@ export async function pretrainVideo(request: RunRequest<VideoRecipe>): Promise<n
   };
   return await runTraining({
     ...{ command: "pretrain", request, images: clips, device, notes, imageSize: model.imageSize },
-    clips: clipText(recipe),
+    clips: clipText(recipe.model, data),
     task: videoTask(recipe, train, onBatch),
-    model: {
-      ...describeModel(modelOf(recipe), data),
-      clips: JSON.stringify(factsOf(recipe)),
-      maskRatio: String(recipe.maskRatio),
-    },
+    model: describeVideo(recipe),
     async watch({ params }) {
       const panels = await prepareClipPanels(device, recipe, params, val, out, notes.onBad);
       const validate = clips.val &&
@@ -65,15 +61,14 @@ export async function pretrainVideo(request: RunRequest<VideoRecipe>): Promise<n
   });
 }
 
-/** How clips are taken, for what the model is used for later. */
-function factsOf({ data: { sampling, stride, shortSide } }: VideoRecipe): Partial<ClipFacts> {
-  return { sampling, stride, shortSide };
-}
-
-/** How clips are taken, in words. */
-function clipText(
-  { model: { frames, imageSize }, data: { sampling, stride } }: Pick<VideoRecipe, "model" | "data">,
-): string {
-  const how = sampling === "dense" ? `stride ${stride}` : `one of each of ${frames} segments`;
-  return `${[`${frames} frames`, ...imageSize].join(" × ")}, ${how}`;
+/** What a pretrained model's file says of itself: what evaluations and fine-tuning need. */
+export function describeVideo(recipe: VideoRecipe): ModelMetadata {
+  const { data, maskRatio } = recipe;
+  const { sampling, stride, shortSide } = data;
+  const facts: Partial<ClipFacts> = { sampling, stride, shortSide };
+  return {
+    ...describeModel(modelOf(recipe), data),
+    clips: JSON.stringify(facts),
+    maskRatio: String(maskRatio),
+  };
 }

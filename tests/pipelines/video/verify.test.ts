@@ -41,8 +41,8 @@ Deno.test("data verify --clips counts and lists missing, unreadable and short vi
   assert.deepEqual(found.short, [{ file: `${path}/short.mp4`, line: 2, frames: 5 }]);
 
   const words = (await verify(list, "--clips", "4x2")).text;
-  assert.match(words, /1 missing\n  line 5: .*gone\.mp4/);
-  assert.match(words, /2 unreadable\n  line 3: Cannot decode .*cut\.mp4: it is truncated/);
+  assert.match(words, /1 missing\n {2}line 5: .*gone\.mp4/);
+  assert.match(words, /2 unreadable\n {2}line 3: Cannot decode .*cut\.mp4: it is truncated/);
   await Deno.remove(`${path}/cut.mp4`);
   await Deno.remove(`${path}/empty.mp4`);
   await Deno.remove(list);
