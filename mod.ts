@@ -52,6 +52,7 @@ export * from "./src/models/clips.ts";
 export * from "./src/models/decoder.ts";
 export * from "./src/models/encoder.ts";
 export * from "./src/models/infer.ts";
+export * from "./src/models/infer_video.ts";
 export * from "./src/models/linear_probe.ts";
 export * from "./src/models/mae.ts";
 export * from "./src/models/mcmae.ts";
@@ -74,6 +75,7 @@ export {
   inspectPretrained,
   loadClassifier,
   loadPretrained,
+  loadPretrainedVideo,
   type Pretrained,
   type PretrainedOptions,
 } from "./src/pretrained.ts";
@@ -132,6 +134,31 @@ export {
   normalise,
   randomResizedCropBox,
 } from "./data/augment.ts";
+
+// Clips
+export type { Clip } from "./data/clips/clip.ts";
+export { type ClipSource, findClips, type FindOptions } from "./data/clips/find.ts";
+export { type ClipBatch, type ClipLoadOptions, loadClips } from "./data/clips/loader.ts";
+export {
+  type ClipEvaluationOptions,
+  type ClipViewBatch,
+  loadClipViews,
+} from "./data/clips/evaluation_loader.ts";
+export {
+  type ClipIndices,
+  type Sampling,
+  testIndices,
+  trainingIndices,
+} from "./data/clips/sampling.ts";
+export {
+  DecoderError,
+  type DecoderName,
+  openVideo,
+  readClip,
+  type Video,
+} from "./data/clips/video.ts";
+export { type VideoModel, type VideoRecipe } from "./pipelines/video/recipe.ts";
+export { videoTask } from "./pipelines/video/pretrain.ts";
 
 // Pipelines
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";

@@ -217,7 +217,7 @@ export async function fit<P extends Params, Batch extends Params>(
       await log([{ step, epoch: epochs(position, images), lr: task.rate(step - 1), ...none }]);
       return { step, position };
     }
-    warn(`${error.message}; going back to step ${back.step}, on with other images (${nth})`);
+    warn(`${error.message}; going back to step ${back.step}, on with other samples (${nth})`);
     trainer.load(back.weights);
     best = "best" in back ? back.best : undefined;
     await attempt(() => metrics.cut(back.step));

@@ -17,18 +17,20 @@ export interface Progress {
  * Starts a bar on stderr; where that is no terminal, a line every ten seconds.
  *
  * @param steps Steps to reach.
- * @param samples Images a step.
+ * @param samples Samples a step.
  * @param peakBytes Device memory that is planned.
+ * @param unit What samples are.
  */
 export function startProgress(
   start: number,
   steps: number,
   samples: number,
   peakBytes: number,
+  unit: "images" | "clips" = "images",
 ): Progress {
   const bar = new cliProgress.SingleBar({
-    format: "{bar} {value}/{total}  loss {loss}  {rate} images/s  data wait {wait}  {memory}" +
-      "  ETA {left}",
+    format:
+      `{bar} {value}/{total}  loss {loss}  {rate} ${unit}/s  data wait {wait}  {memory}  ETA {left}`,
     noTTYOutput: true,
     notTTYSchedule: 10_000,
   }, cliProgress.Presets.shades_classic);

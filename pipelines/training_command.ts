@@ -216,7 +216,8 @@ export async function runTraining<R extends RunSettings, Batch extends Params>(
   await writeAbout();
   const watch = await advising(() => training.watch(trainer));
   const interrupt = onInterrupt();
-  const bar = startProgress(start, task.steps, recipe.batch.effective, trainer.peakBytes);
+  const unit = training.clips ? "clips" : "images";
+  const bar = startProgress(start, task.steps, recipe.batch.effective, trainer.peakBytes, unit);
   try {
     const fitted = await fit(task, trainer, {
       ...{ folder: out, recipe, images: images.train.length, checkpoint, data, badFiles, profile },

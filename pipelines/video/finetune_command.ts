@@ -3,8 +3,6 @@
  *
  * @module
  */
-import type { ClipBatch } from "../../data/clips/loader.ts";
-import { leastFrames } from "../../data/clips/sampling.ts";
 import { openDevice } from "../../src/device.ts";
 import type { Params } from "../../src/optim.ts";
 import { describeModel } from "../checkpoints.ts";
@@ -13,6 +11,7 @@ import { loadInitial } from "../from_checkpoint.ts";
 import { openNotes, type RunRequest, runTraining } from "../training_command.ts";
 import { prepareVideoAccuracy } from "./accuracy.ts";
 import { clipMetadata, clipText } from "./facts.ts";
+import { noteClips } from "./notes.ts";
 import { videoFinetuneTask } from "./finetune.ts";
 import { videoClassifierOf, type VideoFinetuneRecipe } from "./finetune_recipe.ts";
 import { labelledClips } from "./labelled.ts";
@@ -33,12 +32,7 @@ export async function finetuneVideo(request: RunRequest<VideoFinetuneRecipe>): P
   const params = await loadInitial(request, classifier, initialClassifier(recipe, classifier));
   const device = await openDevice();
   const notes = await openNotes(request);
-  const onBatch = (batch: ClipBatch) => {
-    notes.onBatch(batch);
-    if (batch.padded === 0) return;
-    const least = leastFrames(samplingOf(recipe));
-    notes.warn(`Some videos have fewer than ${least} frames: their last ones are repeated`);
-  };
+  const onBatch = noteClips(notes, samplingOf(recipe));
   const [height, width] = model.imageSize;
   return await runTraining({
     ...{ command: "finetune", request, images: clips, device, notes, imageSize: model.imageSize },

@@ -3,8 +3,6 @@
  *
  * @module
  */
-import type { ClipBatch } from "../../data/clips/loader.ts";
-import { leastFrames } from "../../data/clips/sampling.ts";
 import { openDevice } from "../../src/device.ts";
 import { describeModel, type ModelMetadata } from "../checkpoints.ts";
 import { MOTIONS } from "../recipe.ts";
@@ -12,6 +10,7 @@ import { FILES } from "../run_folder.ts";
 import { openNotes, type RunRequest, runTraining } from "../training_command.ts";
 import { openClips } from "./clips.ts";
 import { type ClipFacts, clipText } from "./facts.ts";
+import { noteClips } from "./notes.ts";
 import { prepareClipPanels } from "./panels.ts";
 import { videoTask } from "./pretrain.ts";
 import { modelOf, samplingOf, type VideoRecipe } from "./recipe.ts";
@@ -30,12 +29,7 @@ export async function pretrainVideo(request: RunRequest<VideoRecipe>): Promise<n
   const { train, val = train } = clips;
   const device = await openDevice();
   const notes = await openNotes(request);
-  const onBatch = (batch: ClipBatch) => {
-    notes.onBatch(batch);
-    if (batch.padded === 0) return;
-    const least = leastFrames(samplingOf(recipe));
-    notes.warn(`Some videos have fewer than ${least} frames: their last ones are repeated`);
-  };
+  const onBatch = noteClips(notes, samplingOf(recipe));
   return await runTraining({
     ...{ command: "pretrain", request, images: clips, device, notes, imageSize: model.imageSize },
     clips: clipText(recipe.model, data),

@@ -20,6 +20,7 @@ import { pretrainTask } from "../../pipelines/pretrain.ts";
 import { override } from "../../pipelines/recipe.ts";
 import { findRecipe } from "../../pipelines/recipes/mod.ts";
 import { prepare } from "../../pipelines/train.ts";
+import { clips } from "./clips.ts";
 import { overhead } from "./overhead.ts";
 
 /** One measurement. */
@@ -136,14 +137,14 @@ async function* steps(device: Device): AsyncGenerator<Line> {
   }
 }
 
-const CASES = { matmul: matmuls, replay, bandwidth, steps, overhead };
+const CASES = { matmul: matmuls, replay, bandwidth, steps, clips, overhead };
 
 function options() {
   try {
     return parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
   } catch (error) {
     console.error((error as Error).message.split(". ")[0]);
-    console.error("deno task bench [--json] [--only matmul,replay,bandwidth,steps,overhead]");
+    console.error("deno task bench [--json] [--only matmul,replay,bandwidth,steps,clips,overhead]");
     Deno.exit(2);
   }
 }

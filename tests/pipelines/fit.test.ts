@@ -154,7 +154,7 @@ Deno.test("fit() under rewind goes back to the checkpoint and on with other samp
   const { fitted, warnings } = await train(folder.path, taskWith(isBad), "rewind");
   // Back from 13 to 10: three steps' samples are passed over.
   assert.deepEqual(fitted.place, { step: STEPS, position: (STEPS + 3) * N });
-  assert.match(warnings[0], /; going back to step 10, on with other images \(fault 1 of 3\)$/);
+  assert.match(warnings[0], /; going back to step 10, on with other samples \(fault 1 of 3\)$/);
   const lines = await linesOf(`${folder.path}/metrics.jsonl`);
   assert.deepEqual(lines.map(({ step }) => step), Array.from({ length: STEPS }, (_, i) => i + 1));
   assert.ok(lines.every(({ loss }) => typeof loss === "number"));

@@ -159,3 +159,18 @@ Deno.test("pretrain tells recipes of images from those of clips", async () => {
   const missing = `${scratch}/missing`;
   await fails(["video_quickstart", "--data", missing], 2, /^Cannot read .*\/missing: /);
 });
+
+const VTEST = "/usr/share/doc/opencv-doc/examples/data/vtest.avi"; // Debian's opencv-doc
+
+Deno.test({
+  name: "pretrain takes ten steps on a surveillance video",
+  ignore: !await exists(VTEST),
+  async fn() {
+    await Deno.writeTextFile(`${scratch}/vtest.txt`, `${VTEST}\n`);
+    const data = "data.path=vtest.txt";
+    await succeeds(["video_quickstart", ...TINY_VIDEO, data, "--steps", "10", "--out", "vtest"]);
+    const losses = await lossesOf(`${scratch}/vtest`);
+    assert.equal(losses.length, 10);
+    assert.ok(losses.every(Number.isFinite));
+  },
+});
