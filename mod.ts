@@ -159,6 +159,8 @@ export {
 } from "./data/clips/video.ts";
 export { type VideoModel, type VideoRecipe } from "./pipelines/video/recipe.ts";
 export { videoTask } from "./pipelines/video/pretrain.ts";
+export { type ClipSplits, openClips } from "./pipelines/video/clips.ts";
+export { videoRecipes } from "./pipelines/recipes/video.ts";
 
 // Pipelines
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";

@@ -202,6 +202,7 @@ export async function runTraining<R extends RunSettings, Batch extends Params>(
   }
   const advising = adviseOn(task);
   const trainer = await advising(() => prepare(device, task));
+  held.defer(() => trainer.destroy());
   if (checkpoint) trainer.load(checkpoint.weights);
   if (resume && !checkpoint) console.log("The run has saved nothing yet: starting anew");
   describe(training, trainer, start);

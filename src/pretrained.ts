@@ -44,7 +44,7 @@ export interface PretrainedOptions {
   readonly decoderHeads?: number;
   /**
    * Height and width in pixels. If the file's are others, positions of images are interpolated; those
-   * of clips are a table over one index, which is computed anew.
+   * of clips are a table over one index, which is computed anew: what fine-tuning made of it is lost.
    */
   readonly imageSize?: readonly [number, number];
   /** Of clips; 16 where neither this nor the file tells. */

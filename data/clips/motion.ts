@@ -1,5 +1,5 @@
 /**
- * Clips of a camera that moves over a photo, in eight ways that a single frame cannot tell apart.
+ * Clips of a camera that moves over a photo, in eight ways that a middle frame cannot tell apart.
  *
  * @module
  */
@@ -41,8 +41,8 @@ const SPEED: Readonly<Record<"pan" | "rotate" | "zoom", Range>> = {
  * Films a photo.
  *
  * In the middle of a clip the camera is anywhere in the photo, at any angle and at scales that differ
- * by a factor of two, whatever it does: only how frames differ tells the motion. Beyond its edges the
- * photo is mirrored.
+ * by a factor of two, whatever it does: only how frames differ tells the motion. (Far from the middle
+ * a very large or small scale hints at a zoom.) Beyond its edges the photo is mirrored.
  *
  * @param photo RGB `[H, W, 3]`.
  * @param key Decides where and how fast the camera moves.

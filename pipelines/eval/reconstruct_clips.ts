@@ -3,11 +3,10 @@ import { writeAtomically } from "../../src/atomic_file.ts";
 import { openDevice } from "../../src/device.ts";
 import type { Params } from "../../src/optim.ts";
 import { makeResident } from "../inference.ts";
-import { MOTIONS } from "../recipe.ts";
 import { table } from "../table.ts";
 import { UsageError } from "../usage.ts";
 import { arrangeStills, writeAnimation } from "../video/animation.ts";
-import { findIn, openClips } from "../video/clips.ts";
+import { heldOutClips } from "../video/clips.ts";
 import { clipFactsOf } from "../video/facts.ts";
 import { validateClipMasking } from "../video/recipe.ts";
 import {
@@ -38,9 +37,7 @@ export async function reconstructClips(request: EvalRequest<ClipValues>): Promis
   const { root = null } = values;
   const decoder = decoderOf(values.decoder);
   const { workers, valShare } = given.data;
-  const { train, val = train } = data === MOTIONS
-    ? { train: await findIn(data, root, "test") }
-    : await openClips({ path: data, valPath: null, valShare, root, cache: null });
+  const { source } = await heldOutClips(data, { root, valShare });
   const model = await openVideoModel(request);
   if (!model.hasDecoder) {
     throw new UsageError(
@@ -69,7 +66,7 @@ export async function reconstructClips(request: EvalRequest<ClipValues>): Promis
   const skipped = new Map<string, string>();
   const { params } = makeResident(device, model.params as Params);
   const reconstructor = await prepareClipReconstruction(
-    ...[device, settings, params, val, count] as const,
+    ...[device, settings, params, source, count] as const,
     (name, reason) => skipped.set(name, reason),
   );
   const found = await reconstructor.run();

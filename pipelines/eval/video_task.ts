@@ -45,7 +45,7 @@ export async function videoTask(args: readonly string[]): Promise<number> {
     decoder: choice("decoder", values.decoder, DECODERS)!,
   };
   const { workers, valShare } = settings.data;
-  const source = await evaluatedClips(data, { root: values.root ?? null, valShare });
+  const { source, isHeldOut } = await evaluatedClips(data, { root: values.root ?? null, valShare });
   const model = await openVideoModel(request);
   const head = headOf(model);
   const outputs = outputsFor(head, source, data);
@@ -100,6 +100,7 @@ export async function videoTask(args: readonly string[]): Promise<number> {
         ["views that differ", String(distinct)],
         ["videos too short for a clip: frames repeated", String(padded)],
         ["corrupt videos left out", String(bad.size)],
+        ["which videos", isHeldOut ? "those held out" : "all that are given: there is no split"],
         ...views.still ? [["frames shown of each clip", "the middle one alone"]] : [],
         ...paper ? [["top-1 in the paper", `${percent(paper.top1)} (${paper.where})`]] : [],
       ]),
@@ -108,6 +109,7 @@ export async function videoTask(args: readonly string[]): Promise<number> {
     ],
     values: {
       ...{ top1, top5, n, views: ofVideo, skipped: bad.size, padded },
+      split: isHeldOut ? "val" : "all",
       ...views.still && { frameControl: true },
       ...paper && { paper: paper.top1 },
     },

@@ -69,8 +69,8 @@ export const linprobeFashion: ProbePreset = {
     workers: 1,
   },
   batch: { micro: 256, effective: 1024 },
-  optimizer: { ...linprobeImagenet.optimizer, blr: 4 }, // of 0.1, 0.4, 1, 2 and 4 on held-out images
-  schedule: { epochs: 20, warmupEpochs: 2, steps: null },
+  optimizer: { ...linprobeImagenet.optimizer, blr: 2 }, // of 0.1, 0.4 and 2, on held-out training images
+  schedule: { epochs: 30, warmupEpochs: 3, steps: null },
   checkpoint: { every: 200, keep: 2 },
   paper: null,
 };

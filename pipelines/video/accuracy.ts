@@ -74,13 +74,16 @@ interface Begun extends ClassifiedVideo {
 
 interface View {
   readonly video: Begun;
+  /** Share of the video's views that are this one. */
+  readonly share: number;
   /** `[T, H, W, 3]`. */
   readonly pixels: Uint8Array;
 }
 
 /**
- * Classifies the videos of a source, in their order; bad ones are left out. Views of equal pixels count
- * once: crops of square frames coincide, and so do clips of a short video.
+ * Classifies the videos of a source, in their order; bad ones are left out. Views of equal pixels are
+ * classified once, and count as often as they come: crops of square frames coincide, and so do clips
+ * of a short video.
  *
  * The device works on a batch of views, of one video or several, while the one before is looked at.
  *
@@ -122,12 +125,16 @@ async function* distinctViews(
   for await (const batch of loadClipViews({ prefetch: workers, ...options, batch: 1 })) {
     onBatch(last = batch);
     const all = viewsOf(batch, still);
-    const views = all.filter((view, i) => all.findIndex((one) => equal(one, view)) === i);
+    const firsts = all.map((view) => all.findIndex((one) => equal(one, view)));
+    const distinct = [...new Set(firsts)];
     const video: Begun = {
       ...{ index: batch.indices[0], label: batch.labels?.[0] ?? -1, padded: batch.padded },
-      ...{ views: views.length, probabilities: new Float64Array(), done: 0 },
+      ...{ views: distinct.length, probabilities: new Float64Array(), done: 0 },
     };
-    for (const pixels of views) yield { video, pixels };
+    for (const first of distinct) {
+      const share = firsts.filter((other) => other === first).length / all.length;
+      yield { video, share, pixels: all[first] };
+    }
   }
   if (last) onBatch(last); // its lists grew with what came after it
 }
@@ -145,10 +152,10 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
 /** Adds the softmax of each view to its video's mean. @returns The videos that are done. */
 function addScores(views: readonly View[], scores: Float32Array): ClassifiedVideo[] {
   const classes = scores.length / views.length;
-  return views.flatMap(({ video }, i) => {
+  return views.flatMap(({ video, share }, i) => {
     const row = softmax(scores.subarray(i * classes, (i + 1) * classes));
     const sum = video.done === 0 ? new Float64Array(classes) : video.probabilities;
-    row.forEach((share, k) => sum[k] += share / video.views);
+    row.forEach((probability, k) => sum[k] += share * probability);
     Object.assign(video, { probabilities: sum, done: video.done + 1 });
     return video.done === video.views ? [video] : [];
   });

@@ -20,11 +20,16 @@ export interface ClipSplits {
   readonly val?: ClipSource;
 }
 
+/** Subfolders that are splits, where one of each group is there. */
+const TRAIN = ["train"];
+const HELD_OUT = ["val", "validation", "valid", "test"];
+
 /**
- * Opens the clips of a recipe, in any form that `findClips` knows.
+ * Opens the clips of a recipe, in any form that `findClips` knows, or a folder with `train` and `val`
+ * (`validation`, `valid`) in it.
  *
- * Those to validate on are those of `valPath`, else the share `valShare` of the videos.
- * `bundled:motions` are clips made of the bundled photos, without those of the test split.
+ * Those to validate on are those of `valPath`, else of that subfolder, else the share `valShare` of the
+ * videos. A subfolder `test` is left alone. `bundled:motions` are clips made of the bundled photos.
  *
  * @throws {UsageError} If a folder or file that was asked for is missing, empty or bad.
  */
@@ -35,12 +40,21 @@ export async function openClips(
   >,
 ): Promise<ClipSplits> {
   if (path === null) throw new UsageError("Cannot open clips: data.path is null");
+  if (path === MOTIONS && valShare > 0) {
+    throw new UsageError(`Recipe field data.valShare: of ${path}, clips of a photo would part`);
+  }
   try {
     if (cache !== null) await Deno.mkdir(cache, { recursive: true });
-    const train = await findIn(path, root, "train");
-    if (valPath !== null) {
-      const val = await findIn(valPath, root, "test");
-      return { train, val: alignClasses(val, train, valPath) as ClipSource };
+    const { train: folder, heldOut } = await splitsIn(path);
+    const train = await find(folder, root);
+    const valFolder = valPath !== null
+      ? (await splitsIn(valPath)).heldOut ?? valPath
+      : heldOut?.endsWith("/test")
+      ? undefined
+      : heldOut;
+    if (valFolder !== undefined) {
+      const val = await find(valFolder, root);
+      return { train, val: alignClasses(val, train, valFolder) as ClipSource };
     }
     if (valShare === 0) return { train };
     const parts = holdOut(train, valShare) as Required<ClipSplits>;
@@ -55,13 +69,44 @@ export async function openClips(
   }
 }
 
-/** The clips at a path; of `bundled:motions` those of a split. */
-export async function findIn(
+/**
+ * Clips that a run did not train on: the share of those at a path that it held out, else a folder's
+ * `val` or `test`; all of them where there is no split.
+ *
+ * @throws {UsageError} As {@linkcode openClips}.
+ */
+export async function heldOutClips(
   path: string,
-  root: string | null,
-  split: "train" | "test",
-): Promise<ClipSource> {
-  if (path === MOTIONS) return await findClips(`${await makeMotions()}/${split}`);
+  { root, valShare }: Pick<ClipDataSettings, "root" | "valShare">,
+): Promise<{ readonly source: ClipSource; readonly isHeldOut: boolean }> {
+  if (valShare > 0) {
+    const { val } = await openClips({ path, root, valShare, valPath: null, cache: null });
+    return { source: val!, isHeldOut: true };
+  }
+  const { heldOut } = await splitsIn(path);
+  try {
+    return { source: await find(heldOut ?? path, root), isHeldOut: heldOut !== undefined };
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
+}
+
+/** Where the clips to train on are, and those held out if a folder has both. */
+async function splitsIn(path: string): Promise<{ train: string; heldOut?: string }> {
+  const folder = path === MOTIONS ? await makeMotions() : path;
+  const holds = async (names: readonly string[]) => {
+    for (const name of names) {
+      const { isDirectory } = await Deno.stat(`${folder}/${name}`)
+        .catch(() => ({ isDirectory: false }));
+      if (isDirectory) return `${folder}/${name}`;
+    }
+  };
+  const [train, heldOut] = [await holds(TRAIN), await holds(HELD_OUT)];
+  return train && heldOut ? { train, heldOut } : { train: folder };
+}
+
+async function find(path: string, root: string | null): Promise<ClipSource> {
   return await findClips(path, { ...(root !== null && { root }) });
 }
 

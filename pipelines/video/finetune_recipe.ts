@@ -73,8 +73,11 @@ export async function completeClips(
   const { settings } = await inspect(checkpoint, fields);
   if (!("frames" in settings)) throw wrongKind(preset, checkpoint, "images", "clips");
   const { mean, std, ...model } = settings;
+  // The paper's figures are of the base size alone.
+  const isBase = settings.kind === "videomcmae" && settings.embedDims[2] === 768;
   return {
     ...preset,
+    paper: isBase ? preset.paper : null,
     pretrained: checkpoint,
     model: { ...model as VideoModel, ...preset.model },
     data: { ...preset.data, mean, std },

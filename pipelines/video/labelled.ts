@@ -4,10 +4,9 @@
  * @module
  */
 import type { ClipSource } from "../../data/clips/find.ts";
-import { DataError } from "../../data/dataset.ts";
 import { classesOf } from "../labelled.ts";
 import { UsageError } from "../usage.ts";
-import { type ClipSplits, findIn, openClips } from "./clips.ts";
+import { type ClipSplits, heldOutClips, openClips } from "./clips.ts";
 import type { ClipDataSettings } from "./recipe.ts";
 
 /** Clips that all have a label. */
@@ -34,23 +33,16 @@ export async function labelledClips(
 }
 
 /**
- * Clips to evaluate on: those at a path, or the share of them that a run held out. Of
- * `bundled:motions` those of the test split, unless there is a share.
+ * Clips to evaluate on, as `heldOutClips` finds them.
  *
  * @throws {UsageError} As {@linkcode labelledClips}.
  */
 export async function evaluatedClips(
-  path: string,
-  { root, valShare }: { readonly root: string | null; readonly valShare: number },
-): Promise<ClipSource> {
-  const source = valShare > 0
-    ? (await openClips({ path, root, valShare, valPath: null, cache: null })).val!
-    : await findIn(path, root, "test").catch((error) => {
-      if (!(error instanceof DataError)) throw error;
-      throw new UsageError(error.message, { cause: error });
-    });
-  checkLabels(source, path);
-  return source;
+  ...args: Parameters<typeof heldOutClips>
+): ReturnType<typeof heldOutClips> {
+  const found = await heldOutClips(...args);
+  checkLabels(found.source, args[0]);
+  return found;
 }
 
 /** @throws {UsageError} If a video has no label. */

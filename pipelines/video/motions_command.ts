@@ -13,13 +13,13 @@ import { finetuneCommand } from "../finetune_command.ts";
 import { initialOf } from "../pretrain.ts";
 import { pretrainCommand } from "../pretrain_command.ts";
 import { MOTIONS } from "../recipe.ts";
-import { exists, FILES } from "../run_folder.ts";
+import { exists, FILES, writeWhole } from "../run_folder.ts";
 import { table } from "../table.ts";
 import { parseWords, UsageError } from "../usage.ts";
 import { videoQuickstart } from "../recipes/video.ts";
 import { videoFinetuneMotions } from "../recipes/video_finetune.ts";
 import { prepareVideoAccuracy } from "./accuracy.ts";
-import { findIn } from "./clips.ts";
+import { heldOutClips } from "./clips.ts";
 import { clipFactsOf } from "./facts.ts";
 import { describeVideo } from "./pretrain_command.ts";
 import { videoAutoencoder } from "./pretrain.ts";
@@ -70,6 +70,12 @@ export async function motionsCommand(args: readonly string[]): Promise<number> {
   const began = performance.now();
   const epochs = (value: string | undefined) =>
     value === undefined ? [] : [`schedule.epochs=${value}`, "schedule.warmupEpochs=0"];
+  const about = JSON.stringify({
+    seed: Number(seed),
+    pretrainEpochs: Number(values["pretrain-epochs"] ?? videoQuickstart.schedule.epochs),
+    finetuneEpochs: Number(values["finetune-epochs"] ?? videoFinetuneMotions.schedule.epochs),
+  });
+  await checkSettings(out, about);
   const pretrained = `${out}/pretrained`;
   const code = await runOrResume(pretrainCommand, "video_quickstart", pretrained, [
     ...["--seed", seed],
@@ -113,10 +119,22 @@ export async function motionsCommand(args: readonly string[]): Promise<number> {
     ["chance", percent(1 / 8)],
   ]);
   for (const line of ["", ...lines]) console.log(line);
-  console.log(`${minutes.toFixed(1)} minutes`);
+  console.log(`${minutes.toFixed(1)} minutes, of this call`);
   const { n } = results[0];
-  console.log(JSON.stringify({ task: "motions", seed: Number(seed), n, minutes, results }));
+  console.log(JSON.stringify({ task: "motions", ...JSON.parse(about), n, minutes, results }));
   return 0;
+}
+
+/** @throws {UsageError} If a folder holds runs of other settings. */
+async function checkSettings(out: string, about: string): Promise<void> {
+  const path = `${out}/settings.json`;
+  if (!await exists(path)) {
+    await Deno.mkdir(out, { recursive: true });
+    return await writeWhole(path, `${about}\n`);
+  }
+  const found = (await Deno.readTextFile(path)).trim();
+  if (found === about) return;
+  throw new UsageError(`Folder ${out} holds runs of other settings, ${found}: name another --out`);
 }
 
 /** Runs a training command in a folder, from its start or from where it stopped. */
@@ -150,8 +168,9 @@ async function test(device: Device, checkpoint: string): Promise<{ top1: number;
   };
   const { sampling = "dense", stride, shortSide, still } = clipFactsOf(metadata);
   const { imageSize: [height, width], frames, mean, std } = settings;
+  const { source } = await heldOutClips(MOTIONS, { root: null, valShare: 0 });
   const accuracy = await prepareVideoAccuracy(device, classifier, params, {
-    ...{ source: await findIn(MOTIONS, null, "test"), batch: 64, workers: 1, mean, std },
+    ...{ source, batch: 64, workers: 1, mean, std },
     ...{ sampling: { kind: sampling, frames, stride }, clips: 2, shortSide, still },
     crops: { height, width, crops: 3, shortSide: Math.max(height, width) },
   });

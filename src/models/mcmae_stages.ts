@@ -54,11 +54,13 @@ export interface StageSettings extends AutoencoderSettings {
   readonly evaluation: "visible" | "dense";
 }
 
+/** A strided convolution with its norm. */
 export type PatchEmbedParams = {
   readonly proj: Affine;
   readonly norm: Affine;
 };
 
+/** A convolution block of stages 1 and 2. */
 export type ConvBlockParams = {
   readonly norm1: Affine;
   readonly conv1: Affine;

@@ -32,6 +32,7 @@ import {
   transformerBlock,
 } from "./transformer.ts";
 
+/** Sizes of a VideoMAE. */
 export interface VideoMaeSettings extends ClipSettings {
   readonly kind: "videomae";
   readonly patchSize: number;
@@ -43,6 +44,7 @@ export interface VideoMaeSettings extends ClipSettings {
   readonly initValues: number;
 }
 
+/** A block whose keys have no bias: `q_bias` and `v_bias` `[C]`. */
 export type VideoBlockParams = Omit<BlockParams, "attn"> & {
   readonly attn: {
     readonly q_bias: Tensor;
@@ -58,6 +60,7 @@ export type VideoVitParams = {
   readonly blocks: readonly VideoBlockParams[];
 };
 
+/** All parameters, by the published names. */
 export type VideoMaeParams = {
   readonly mask_token: Tensor;
   readonly encoder: VideoVitParams & { readonly norm: Affine };

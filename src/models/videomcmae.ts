@@ -24,6 +24,7 @@ import {
   tokenMasks,
 } from "./mcmae_stages.ts";
 
+/** Sizes of a VideoMCMAE, and its ablations. */
 export interface VideoMcmaeSettings extends StageSettings, ClipSettings, TemporalSizes {
   readonly kind: "videomcmae";
   /** Time slots that a depthwise convolution spans. */

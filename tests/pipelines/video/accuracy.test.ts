@@ -116,7 +116,7 @@ Deno.test("classifyVideos() gives the mean over each video's views of their soft
   }
 });
 
-Deno.test("classifyVideos() counts views once that coincide", async () => {
+Deno.test("classifyVideos() classifies views once that coincide, and counts them as often as they come", async () => {
   await using folder = await temporaryFolder();
   const square = { width: 40, height: 40 };
   const source = await videosIn(folder.path, [square, { frames: 3 }, { ...square, frames: 4 }]);
@@ -126,13 +126,12 @@ Deno.test("classifyVideos() counts views once that coincide", async () => {
   assert.deepEqual(videos.map(({ views }) => views), [2, 3, 1]);
   assert.deepEqual(videos.map(({ padded }) => padded > 0), [false, true, false]);
   assert.deepEqual(counts, [4, 2]);
-  // Clips are as many times equal as their crops are, so the mean over all views is the same.
   assertMeans(videos, await plainMeans(options(source)));
-  // Five frames leave three clips the starts 0, 0 and 1: two views, as two clips have them.
+  // Five frames leave three clips the starts 0, 0 and 1: two views, the first of double weight.
   const uneven = await videosIn(`${folder.path}/uneven`, [{ ...square, frames: 5 }]);
   const found = await all(model(), options(uneven, { clips: 3 }));
   assert.equal(found[0].views, 2);
-  assertMeans(found, await plainMeans(options(uneven, { clips: 2 })));
+  assertMeans(found, await plainMeans(options(uneven, { clips: 3 })));
 });
 
 Deno.test("classifyVideos() leaves a corrupt video out, and tells of it", async () => {
