@@ -38,6 +38,7 @@ Deno.test("eval video counts videos by name, and tells which are corrupt or too 
   assert.deepEqual(result, {
     // cat is the sixth of its scores.
     ...{ task: "video", top1: 0.6667, top5: 0.6667, n: 3, views: 15, skipped: 1, padded: 1 },
+    split: "all",
     checkpoint: named,
   });
   const text = out.join("\n");

@@ -99,7 +99,8 @@ Deno.test("finetune learns classes of clips, validates, and eval video knows its
 
   const { top1, ...rest } = await evaluated("--checkpoint", checkpoint, "--data", `${DATA}/val`);
   assert.ok(top1 as number >= 7 / 8);
-  const expected = { task: "video", top5: 1, n: 8, views: 6, skipped: 0, padded: 0, checkpoint };
+  const counts = { n: 8, views: 6, skipped: 0, padded: 0 };
+  const expected = { task: "video", top5: 1, ...counts, split: "all", checkpoint };
   assert.deepEqual(rest, expected);
   // One view of each video is what the run validates on.
   const best = Math.max(...metrics.map(({ val_top1 }) => val_top1 ?? 0));

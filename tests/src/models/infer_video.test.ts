@@ -54,8 +54,7 @@ Deno.test("inferVideoSettings() finds VideoMAE after fine-tuning: no prefix, no 
 Deno.test("inferVideoSettings() takes what a file says of itself, where its tensors agree", () => {
   const model: VideoMcmaeSettings = {
     ...settingsOf("video_quickstart") as VideoMcmaeSettings,
-    imageSize: [32, 80],
-    heads: 8,
+    ...{ imageSize: [32, 80], frames: 8, heads: 8 },
     normPix: false,
     masking: "random",
     mean: [0.5, 0.4, 0.3],
@@ -79,7 +78,7 @@ Deno.test("inferVideoSettings() takes what a file says of itself, where its tens
 Deno.test("inferVideoSettings() says what no shape tells, and what is no such model", () => {
   const shapes = shapesOf({
     ...settingsOf("video_quickstart") as VideoMcmaeSettings,
-    ...{ imageSize: [32, 80], heads: 1, decoderHeads: 1 },
+    ...{ imageSize: [32, 80], frames: 8, heads: 1, decoderHeads: 1 },
   });
   fails(
     shapes,
