@@ -1,5 +1,5 @@
 /**
- * A tiny MCMAE on the bundled photos: two CPU cores finish in about three minutes.
+ * A tiny MCMAE on the bundled photos: two CPU cores finish in three to six minutes.
  *
  *     deno task pretrain
  *

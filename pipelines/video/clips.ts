@@ -20,8 +20,7 @@ export interface ClipSplits {
   readonly val?: ClipSource;
 }
 
-/** Subfolders that are splits, where one of each group is there. */
-const TRAIN = ["train"];
+/** Subfolders that are held out, where there is `train` too. */
 const HELD_OUT = ["val", "validation", "valid", "test"];
 
 /**
@@ -95,15 +94,14 @@ export async function heldOutClips(
 /** Where the clips to train on are, and those held out if a folder has both. */
 async function splitsIn(path: string): Promise<{ train: string; heldOut?: string }> {
   const folder = path === MOTIONS ? await makeMotions() : path;
-  const holds = async (names: readonly string[]) => {
-    for (const name of names) {
-      const { isDirectory } = await Deno.stat(`${folder}/${name}`)
-        .catch(() => ({ isDirectory: false }));
-      if (isDirectory) return `${folder}/${name}`;
+  const isFolder = async (name: string) =>
+    (await Deno.stat(`${folder}/${name}`).catch(() => ({ isDirectory: false }))).isDirectory;
+  if (await isFolder("train")) {
+    for (const name of HELD_OUT) {
+      if (await isFolder(name)) return { train: `${folder}/train`, heldOut: `${folder}/${name}` };
     }
-  };
-  const [train, heldOut] = [await holds(TRAIN), await holds(HELD_OUT)];
-  return train && heldOut ? { train, heldOut } : { train: folder };
+  }
+  return { train: folder };
 }
 
 async function find(path: string, root: string | null): Promise<ClipSource> {

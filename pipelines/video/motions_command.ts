@@ -1,5 +1,5 @@
 /**
- * `deno task motions`: what a VideoMCMAE learns of eight motions that no single frame tells apart.
+ * `deno task motions`: what a VideoMCMAE learns of eight motions of a camera.
  *
  * @module
  */
@@ -67,6 +67,13 @@ export async function motionsCommand(args: readonly string[]): Promise<number> {
   }
   if (positionals.length > 0) throw new UsageError(`Expected options only, got ${positionals[0]}`);
   const { out, seed } = values;
+  if (!/^\d{1,9}$/.test(seed)) {
+    throw new UsageError(`Option --seed expects an integer from 0 up, got ${seed}`);
+  }
+  for (const name of ["pretrain-epochs", "finetune-epochs"] as const) {
+    if (values[name] === undefined || Number(values[name]) > 0) continue;
+    throw new UsageError(`Option --${name} expects a positive number, got ${values[name]}`);
+  }
   const began = performance.now();
   const epochs = (value: string | undefined) =>
     value === undefined ? [] : [`schedule.epochs=${value}`, "schedule.warmupEpochs=0"];
