@@ -118,7 +118,7 @@ export const videoFinetuneMotions: VideoFinetunePreset = {
     clipNorm: 1,
     layerDecay: 1, // the motion is seen by the lowest layers, which shall learn it
   },
-  schedule: { epochs: 40, warmupEpochs: 4, steps: null },
+  schedule: { epochs: 60, warmupEpochs: 4, steps: null },
 };
 
 /** From the smallest to the largest. */
