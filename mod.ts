@@ -37,10 +37,11 @@ export { linear, matmul } from "./src/ops/matmul.ts";
 export * from "./src/ops/reduce.ts";
 export * from "./src/ops/shape.ts";
 export { grad } from "./src/grad.ts";
+export { recompute } from "./src/recompute.ts";
 export { inStage, type Op } from "./src/op.ts";
 
 // Devices and plans
-export { type Device, DeviceError, openDevice } from "./src/device.ts";
+export { type Device, DeviceError, type DeviceOptions, openDevice } from "./src/device.ts";
 export { compile, type CompileOptions, type Plan } from "./src/plan/plan.ts";
 export type { Location, Timing } from "./src/plan/launch.ts";
 export * from "./src/plan/read.ts";

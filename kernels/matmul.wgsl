@@ -1,5 +1,6 @@
 // Batched product for any shape: a [outer, inner, M, K] · b [outer, inner, K, N] → c [outer, inner, M, N].
 // One invocation per 4 × 4 block of c, held in registers. Offsets and strides count elements.
+// src/plan/map.ts may write elementwise steps between `begin` and `end`: they take what would be stored.
 
 override M: u32; override N: u32; override K: u32;
 override inner: u32; // batch = outer · inner
@@ -10,7 +11,15 @@ override scale: f32;
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
+// begin operands
 @group(0) @binding(2) var<storage, read_write> c: array<f32>;
+// end operands
+
+fn finish(i: u32, value: f32) {
+  // begin body
+  c[i] = value;
+  // end body
+}
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
@@ -41,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var i = 0u; i < 4u; i++) {
     for (var j = 0u; j < 4u; j++) {
       if (row + i < M && col + j < N) {
-        c[start_c + (row + i) * rowC + col + j] = scale * block[i][j];
+        finish(start_c + (row + i) * rowC + col + j, scale * block[i][j]);
       }
     }
   }

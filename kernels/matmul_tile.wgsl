@@ -1,6 +1,7 @@
-// Batched product for GPUs: a [outer, inner, M, K] · b [outer, inner, K, N] → c [outer, inner, M, N].
+// Batched product for GPUs, any shape: a [outer, inner, M, K] · b [outer, inner, K, N] → c [outer, inner, M, N].
 // A workgroup of 16 × 16 computes 64 × 64 elements of c from tiles of 64 × 16 in workgroup memory;
 // one invocation 4 × 4 of them. Offsets and strides count elements.
+// src/plan/map.ts may write elementwise steps between `begin` and `end`: they take what would be stored.
 
 override M: u32; override N: u32; override K: u32;
 override inner: u32; // batch = outer · inner
@@ -11,11 +12,28 @@ override scale: f32;
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
+// begin operands
 @group(0) @binding(2) var<storage, read_write> c: array<f32>;
+// end operands
+
+fn finish(i: u32, value: f32) {
+  // begin body
+  c[i] = value;
+  // end body
+}
 
 // [k][row or column], padded by one against bank conflicts.
 var<workgroup> tile_a: array<array<f32, 65>, 16>;
 var<workgroup> tile_b: array<array<f32, 65>, 16>;
+
+fn store(start_c: u32, row: u32, col: u32, value: vec4f) {
+  if (row >= M) { return; }
+  let i = start_c + row * rowC + col;
+  if (col < N) { finish(i, scale * value.x); }
+  if (col + 16u < N) { finish(i + 16u, scale * value.y); }
+  if (col + 32u < N) { finish(i + 32u, scale * value.z); }
+  if (col + 48u < N) { finish(i + 48u, scale * value.w); }
+}
 
 @compute @workgroup_size(16, 16)
 fn main(
@@ -60,11 +78,8 @@ fn main(
     }
     workgroupBarrier();
   }
-  for (var i = 0u; i < 4u; i++) {
-    for (var j = 0u; j < 4u; j++) {
-      let row = row0 + local.y + 16u * i;
-      let col = col0 + local.x + 16u * j;
-      if (row < M && col < N) { c[start_c + row * rowC + col] = scale * block[i][j]; }
-    }
-  }
+  let row = row0 + local.y;
+  let col = col0 + local.x;
+  store(start_c, row, col, block[0]); store(start_c, row + 16u, col, block[1]);
+  store(start_c, row + 32u, col, block[2]); store(start_c, row + 48u, col, block[3]);
 }

@@ -4,19 +4,28 @@
  *
  * @module
  */
+import attention from "./attention.wgsl" with { type: "text" };
+import attentionGradKey from "./attention_grad_key.wgsl" with { type: "text" };
+import attentionGradQuery from "./attention_grad_query.wgsl" with { type: "text" };
 import crossEntropy from "./cross_entropy.wgsl" with { type: "text" };
 import depthwise from "./depthwise.wgsl" with { type: "text" };
 import depthwiseGrad from "./depthwise_grad.wgsl" with { type: "text" };
 import gather from "./gather.wgsl" with { type: "text" };
 import layerNorm from "./layer_norm.wgsl" with { type: "text" };
+import layerNormBroadcast from "./layer_norm_broadcast.wgsl" with { type: "text" };
 import layerNormGrad from "./layer_norm_grad.wgsl" with { type: "text" };
+import layerNormGradBroadcast from "./layer_norm_grad_broadcast.wgsl" with { type: "text" };
 import layerNormGradGain from "./layer_norm_grad_gain.wgsl" with { type: "text" };
+import layerNormGradWorkgroup from "./layer_norm_grad_workgroup.wgsl" with { type: "text" };
+import layerNormWorkgroup from "./layer_norm_workgroup.wgsl" with { type: "text" };
 import map from "./map.wgsl" with { type: "text" };
 import maskedDepthwise from "./masked_depthwise.wgsl" with { type: "text" };
 import maskedDepthwiseGrad from "./masked_depthwise_grad.wgsl" with { type: "text" };
 import matmul from "./matmul.wgsl" with { type: "text" };
 import matmulBroadcast from "./matmul_broadcast.wgsl" with { type: "text" };
 import matmulTile from "./matmul_tile.wgsl" with { type: "text" };
+import matmulTileFours from "./matmul_tile_fours.wgsl" with { type: "text" };
+import matmulTileLarge from "./matmul_tile_large.wgsl" with { type: "text" };
 import permute from "./permute.wgsl" with { type: "text" };
 import reduce from "./reduce.wgsl" with { type: "text" };
 import shift from "./shift.wgsl" with { type: "text" };
@@ -58,18 +67,35 @@ const product = [
 
 /** Every kernel by name. */
 export const kernels = {
+  attention: kernel(attention, 1, 2, ["L", "heads", "D", "lanes", "scale"]),
+  attentionGradKey: kernel(attentionGradKey, 4, 1, ["L", "heads", "D", "lanes", "scale"]),
+  attentionGradQuery: kernel(attentionGradQuery, 4, 2, ["L", "heads", "D", "lanes", "scale"]),
   crossEntropy: kernel(crossEntropy, 2, 2, ["C", "rows"]),
   depthwise: kernel(depthwise, 3, 1, ["S", "H", "W", "C", "kt", "k", "flip", "size"]),
   depthwiseGrad: kernel(
     depthwiseGrad,
     2,
-    1,
+    2,
     ["S", "H", "W", "C", "kt", "k", "rows", "chunk", "size"],
   ),
   gather: kernel(gather, 2, 1, ["L", "K", "C", "size"]),
   layerNorm: kernel(layerNorm, 3, 2, ["C", "lanes", "rows", "eps"]),
+  layerNormBroadcast: kernel(layerNormBroadcast, 3, 2, ["C", "lanes", "rows", "chunk", "eps"]),
   layerNormGrad: kernel(layerNormGrad, 4, 1, ["C", "lanes", "rows"]),
+  layerNormGradBroadcast: kernel(layerNormGradBroadcast, 4, 2, ["C", "lanes", "rows", "chunk"]),
   layerNormGradGain: kernel(layerNormGradGain, 3, 1, ["C", "rows", "chunk", "size"]),
+  layerNormGradWorkgroup: kernel(
+    layerNormGradWorkgroup,
+    4,
+    2,
+    ["C", "lanes", "rows", "chunk", "team", "size"],
+  ),
+  layerNormWorkgroup: kernel(
+    layerNormWorkgroup,
+    3,
+    2,
+    ["C", "lanes", "rows", "team", "size", "eps"],
+  ),
   map: kernel(map, 1, 1, ["size"]),
   maskedDepthwise: kernel(
     maskedDepthwise,
@@ -80,19 +106,26 @@ export const kernels = {
   maskedDepthwiseGrad: kernel(
     maskedDepthwiseGrad,
     4,
-    1,
+    2,
     ["V", "s", "C", "S", "GH", "GW", "kt", "k", "blocks", "chunk", "size"],
   ),
   matmul: kernel(matmul, 2, 1, product),
   matmulBroadcast: kernel(matmulBroadcast, 2, 1, product),
   matmulTile: kernel(matmulTile, 2, 1, product),
+  matmulTileFours: kernel(matmulTileFours, 2, 1, product),
+  matmulTileLarge: kernel(matmulTileLarge, 2, 1, product),
   permute: kernel(
     permute,
     1,
     1,
     ["d1", "d2", "d3", "d4", "d5", "s0", "s1", "s2", "s3", "s4", "s5", "size"],
   ),
-  reduce: kernel(reduce, 1, 1, ["R", "inner", "chunk", "chunks", "squares", "size"]),
+  reduce: kernel(
+    reduce,
+    1,
+    1,
+    ["R", "inner", "chunk", "chunks", "apart", "step", "squares", "size"],
+  ),
   shift: kernel(shift, 1, 1, ["X", "Y", "inner", "offset", "size"]),
   softmax: kernel(softmax, 1, 1, ["C", "stride", "rows"]),
   softmaxGrad: kernel(softmaxGrad, 2, 1, ["C", "stride", "rows"]),

@@ -37,7 +37,7 @@ import { factorOf } from "../src/rules.ts";
 import { type Tensor, tensor } from "../src/tensor.ts";
 import { entries } from "../src/tree.ts";
 import { classifierOf, type FinetuneRecipe, mixes } from "./finetune_recipe.ts";
-import { checkRates, pace } from "./pretrain.ts";
+import { checkRates, memoryOf, pace } from "./pretrain.ts";
 import { pipe, type Stage, stage } from "./stage.ts";
 import type { Task } from "./train.ts";
 
@@ -217,10 +217,10 @@ export function finetuneTask(
 
 /** Stages, chained; how the run goes is left to the caller. */
 export function classifierTask<B>(
-  { optimizer: { rates } }: Pick<FinetuneRecipe, "optimizer">,
+  { optimizer: { rates }, memory }: Pick<FinetuneRecipe, "optimizer" | "memory">,
   { decodeData, mix, encode, classify, loss, optimizer }: FinetuneStages<B>,
   params: ClassifierParams,
-): Pick<Task<Params, LabelledBatch>, "params" | "frozen" | "batches" | "loss" | "optimizer"> {
+): Omit<Task<Params, LabelledBatch>, keyof ReturnType<typeof pace>> {
   const frozen = (path: string) => factorOf(rates, path) === 0;
   checkRates(rates, entries<Tensor>(params as Params).map(([path]) => path), frozen);
   const chain = pipe(encode, classify, loss);
@@ -230,5 +230,6 @@ export function classifierTask<B>(
     batches: pipe(decodeData, mix),
     loss: ({ params, batch }) => chain({ params: params as unknown as ClassifierParams, batch }),
     optimizer,
+    ...memoryOf({ memory }),
   };
 }

@@ -22,6 +22,7 @@ import { findAnyFinetuneRecipe, finetuneRecipes } from "./recipes/mod.ts";
 import { videoFinetuneRecipes } from "./recipes/video_finetune.ts";
 import {
   checkPlaces,
+  ofParts,
   openNotes,
   RUN_OPTIONS,
   type RunRequest,
@@ -64,6 +65,7 @@ Options:
 
 The model's sizes, and the mean and deviation of its images, come from the checkpoint. Fields of
 the recipe, for example:
+  memory.recompute=blocks            Less memory, more time; deno task plan tells how much memory
   model.imageSize=384,384            Positions are interpolated
   model.pooling=token                The head takes the first token, not the mean
   model.dropPath=0.2                 Stochastic depth
@@ -106,7 +108,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
 
 async function finetuneImages(request: RunRequest<FinetuneRecipe>): Promise<number> {
   const { recipe, out } = request;
-  const { data, model, batch } = recipe;
+  const { data, model } = recipe;
   const images = await labelledImages(data);
   const { train, val, classes, classNames } = images;
   const classifier = classifierOf(recipe, classes);
@@ -119,8 +121,10 @@ async function finetuneImages(request: RunRequest<FinetuneRecipe>): Promise<numb
     task: finetuneTask(recipe, params, { source: train, classes, onBatch: notes.onBatch }),
     model: describeModel(classifier.encoder, data, classNames),
     facts: { pretrained: recipe.pretrained, classes: String(classes) },
-    async watch({ params }) {
+    async watch(trainer) {
       if (!val) return { destroy() {} };
+      const { params } = trainer;
+      const { batch } = ofParts(recipe, trainer);
       const accuracy = await prepareAccuracy(
         device,
         {

@@ -10,7 +10,7 @@ import type { Mixup } from "../data/mixup.ts";
 import type { Erasing } from "../data/random_erasing.ts";
 import type { ClassifierSettings } from "../src/models/classifier.ts";
 import type { EncoderSettings } from "../src/models/encoder.ts";
-import type { AdamWFields, DataSettings, RunSettings } from "./recipe.ts";
+import type { AdamWFields, DataSettings, MemorySettings, RunSettings } from "./recipe.ts";
 import { UsageError } from "./usage.ts";
 import { validateAdamW, validateCrop, validateEncoder, validateRun, within } from "./validate.ts";
 
@@ -70,6 +70,7 @@ export interface PaperFigure {
 /** A fine-tuning recipe before it meets a checkpoint. */
 export interface FinetunePreset extends RunSettings {
   readonly model: HeadSettings;
+  readonly memory: MemorySettings;
   readonly data: EvaluatedData;
   readonly optimizer: AdamWFields & {
     /** Factor on the rate from a layer to the one below. */

@@ -19,6 +19,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   convert: async (args) => await (await import("./convert_command.ts")).convertCommand(args),
   parity: async (args) => await (await import("./parity.ts")).parity(args),
   data: async (args) => await (await import("./verify_command.ts")).dataCommand(args),
+  plan: async (args) => await (await import("./plan_command.ts")).planCommand(args),
   doctor: async () => await (await import("./doctor.ts")).doctor(),
 };
 

@@ -187,7 +187,7 @@ export function pretrainTask(
 
 /** Stages, chained. */
 export function taskOf<B>(
-  recipe: RunSettings,
+  recipe: RunSettings & Pick<Recipe, "memory">,
   { decodeData, mask, encode, decode, loss, optimizer }: PretrainStages<B>,
   params: Params,
   samples: number,
@@ -202,8 +202,16 @@ export function taskOf<B>(
     batches: pipe(decodeData, mask),
     loss: pipe(encode, decode, loss),
     optimizer,
+    ...memoryOf(recipe),
     ...pace(recipe, samples),
   };
+}
+
+/** What a task keeps in memory; its loss is the mean over samples, each of equal weight. */
+export function memoryOf(
+  { memory: { recompute, activations } }: Pick<Recipe, "memory">,
+): Required<Pick<Task<Params, Params>, "recompute" | "half" | "separable">> {
+  return { recompute: recompute === "blocks", half: activations === "f16", separable: true };
 }
 
 /** How a run goes: its batches, its rate at each step, and its end. */

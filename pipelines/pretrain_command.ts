@@ -14,6 +14,7 @@ import { videoRecipes } from "./recipes/video.ts";
 import { FILES } from "./run_folder.ts";
 import {
   checkPlaces,
+  ofParts,
   openNotes,
   requestRun,
   RUN_OPTIONS,
@@ -56,6 +57,7 @@ Options:
 Fields of the recipe, for example:
   batch.micro=8 batch.effective=64   Images the device holds at once; images an update
                                      (batch.micro alone sets both: no accumulation)
+  memory.recompute=blocks            Less memory, more time; deno task plan tells how much memory
   model.imageSize=160,224            Height and width, multiples of the stride: the product of patchSizes
   model.patchSizes=4,2,1             Smaller tokens for small images
   model.kernelSize=7                 Depthwise kernels of 5, 7 or 9 (Table 5)
@@ -111,10 +113,11 @@ async function pretrainImages(request: RunRequest<Recipe>): Promise<number> {
     ...{ command: "pretrain", request, images, device, notes, imageSize: model.imageSize },
     task: pretrainTask(recipe, train, notes.onBatch),
     model: describeModel(model, data),
-    async watch({ params }) {
+    async watch(trainer) {
+      const { params } = trainer;
       const panels = await preparePanels(device, recipe, params, val, out, notes.onBad);
       const validate = images.val &&
-        await prepareValidation(device, recipe, params, val, notes.onBad);
+        await prepareValidation(device, ofParts(recipe, trainer), params, val, notes.onBad);
       return { draw: panels.draw, validate, destroy: () => panels.destroy() };
     },
     files: [[FILES.picture, "original, masked, reconstructed"]],

@@ -14,6 +14,7 @@ export { validate } from "./validate.ts";
 /** Settings of one pretraining run. */
 export interface Recipe extends RunSettings {
   readonly model: McmaeSettings | MaeSettings;
+  readonly memory: MemorySettings;
   readonly data: DataSettings;
   /** Share of the tokens that are removed. */
   readonly maskRatio: number;
@@ -88,6 +89,21 @@ export interface RunSettings {
   readonly seed: number;
 }
 
+/** What a run of a whole model keeps in the device's memory. */
+export interface MemorySettings {
+  /**
+   * `blocks` keeps the inputs of the model's blocks alone, and computes each block again for its
+   * gradient (arXiv:1604.06174): a fraction of the memory, for about a third more time. It changes no
+   * number.
+   */
+  readonly recompute: Choice<"memory.recompute">;
+  /**
+   * How activations and their gradients are stored: `f16` takes half the memory and rounds each; sums,
+   * parameters and the optimizer's state stay f32, and the loss is scaled (arXiv:1710.03740).
+   */
+  readonly activations: Choice<"memory.activations">;
+}
+
 /** `data.path` of the photos that come with the project. */
 export const BUNDLED = "bundled:photos";
 
@@ -129,6 +145,8 @@ const CHOICES = {
   "model.masking": ["block", "token"],
   "model.evaluation": ["visible", "dense"],
   "model.pooling": ["mean", "token"],
+  "memory.recompute": ["none", "blocks"],
+  "memory.activations": ["f32", "f16"],
   "mix.mode": ["batch", "pair", "elem"],
   "augment.eraseMode": ["pixel", "rand", "const"],
   "faults.policy": ["stop", "skip", "rewind"],
@@ -197,7 +215,7 @@ function assign<R extends RunSettings>(recipe: R, assignment: string): R {
 
 /** Fields that a run may change when it goes on: none of them changes what its steps so far were. */
 const FREE =
-  /^(data\.(path|valPath|root|decoder|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report)\..*|model\.evaluation)$/;
+  /^(data\.(path|valPath|root|decoder|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report|memory)\..*|model\.evaluation)$/;
 
 /**
  * Refuses to go on with a run under settings that would make it another.

@@ -117,6 +117,9 @@ async function naming<Result>(folder: string, act: () => Promise<Result>): Promi
   }
 }
 
+/** Fields that recipes had not always, as runs were before. */
+const EARLIER = { memory: { recompute: "none", activations: "f32" } } as const;
+
 /**
  * The recipe that a run was started with.
  *
@@ -129,8 +132,10 @@ export async function readRecipe<R extends RunSettings>(
 ): Promise<R> {
   const path = `${folder}/${FILES.recipe}`;
   try {
-    const recipe = JSON.parse(await Deno.readTextFile(path));
-    const lacking = missingField(find(recipe.name), recipe);
+    const read = JSON.parse(await Deno.readTextFile(path));
+    const named = find(read.name);
+    const recipe = { ..."memory" in named && EARLIER, ...read };
+    const lacking = missingField(named, recipe);
     if (lacking) throw new RangeError(`it has no ${lacking}`);
     return recipe;
   } catch (cause) {

@@ -17,18 +17,14 @@ import { bytesOf, type HostArray, scalar, type Tensor, tensor } from "../src/ten
 import { entries, leaves, map } from "../src/tree.ts";
 import { NonFiniteError } from "./finite.ts";
 import { metricsReader, RING } from "./metrics_reader.ts";
+import { inParts, type Parted } from "./parts.ts";
+import { gradientCall, startOf, updateCall } from "./step_calls.ts";
 import {
   type GradientArgs,
-  gradientWith,
   initialWeights,
   METRICS,
-  split,
   type Task,
-  type Total,
-  type UpdateArgs,
-  updateWith,
   type Weights,
-  zeroTotal,
 } from "./train_step.ts";
 
 export { initialWeights, type Task, type Weights } from "./train_step.ts";
@@ -86,6 +82,8 @@ export interface Trainer<P extends Params> {
   load(weights: Weights<P>): void;
   /** Parameters on the device. */
   readonly params: P;
+  /** Parts that each micro-batch goes in; 1 where the adapter takes it whole. */
+  readonly parts: number;
   /** Frees the plans, the weights and all else that lies on the device. */
   destroy(): void;
 }
@@ -98,7 +96,8 @@ const TURN = 100;
 const STAGED = 256 * 2 ** 20;
 
 /**
- * Compiles a task's plans and uploads its parameters.
+ * Compiles a task's plans and uploads its parameters. Where the adapter cannot bind what a micro-batch
+ * takes, it goes in parts, if the task is separable; that is told on stderr.
  *
  * @throws {RangeError} If a tensor exceeds the adapter's limits; names it and its stage.
  * @throws {MemoryError} If the adapter's memory does not suffice.
@@ -127,19 +126,25 @@ export async function prepare<P extends Params, Batch extends Params>(
   device: Device,
   task: Task<P, Batch>,
 ): Promise<Trainer<P>> {
-  const example = await firstBatch(task);
+  if (task.half && !device.features.has("shader-f16")) {
+    throw new RangeError(`Set memory.activations to f32: ${device.name} has no f16 (shader-f16)`);
+  }
+  const parted = inParts(device, task, await firstBatch(task));
+  if (parted.notice) console.error(parted.notice);
   device.gpu.pushErrorScope("out-of-memory");
-  const trainer = await prepareWith(device, task, example).finally(async () => {
+  const samples = task.microBatch * task.accumulate;
+  const trainer = await prepareWith(device, parted, samples).finally(async () => {
     const exhausted = await device.gpu.popErrorScope();
     if (exhausted) throw new MemoryError(`Out of device memory: ${exhausted.message}`);
   });
   return trainer;
 }
 
+/** @param samples Samples a step. */
 async function prepareWith<P extends Params, Batch extends Params>(
   device: Device,
-  task: Task<P, Batch>,
-  example: Batch,
+  { task, example, parts }: Parted<P, Batch>,
+  samples: number,
 ): Promise<Trainer<P>> {
   const placed: Tensor[] = [];
   const place = <T extends Params>(tree: T): T =>
@@ -147,48 +152,24 @@ async function prepareWith<P extends Params, Batch extends Params>(
       placed.push(upload(device, x));
       return placed.at(-1)!;
     });
-  const { accumulate, optimizer, microBatch } = task;
-  const weights = initialWeights(task);
-  const params = place(weights.params);
-  const { trainable, frozen, running } = split(params, task);
-  const state = place(weights.state);
-  const ema = place(weights.ema ?? {});
-  const stageOfGradient = new Map<string, string>();
-  const gradient = await compile<GradientArgs<Batch>, { sofar: Total }>(
-    device,
-    gradientWith(task, stageOfGradient),
-    {
-      ...{ trainable, frozen, running },
-      batch: example,
-      sofar: accumulate === 1
-        ? {}
-        : place(zeroTotal(task, { trainable, frozen, running, batch: example })),
-      first: scalar(1),
-    },
-    { donate: ["sofar"] },
-  );
+  const { accumulate, optimizer } = task;
+  const { params, state, ema = {} } = place(initialWeights(task)) as Weights<P>;
+  const weights = { params, state, ema };
+  const call = gradientCall(task, weights, example, place(startOf(task, weights, example)));
+  const gradient = await compile(device, call.fn, call.args, call.options);
   const { sofar: total } = gradient.results;
   const argumentsFor = (batch: Batch, index: number): GradientArgs<Batch> => ({
-    ...{ trainable, frozen, running, batch },
+    ...call.args,
+    batch,
     sofar: accumulate === 1 ? {} : total,
     first: scalar(index === 0 ? 1 : 0),
   });
 
-  const healthy = place(scalar(1));
-  const initial: UpdateArgs = {
-    ...{ trainable, running, state, ema, healthy, total },
-    hyper: optimizer.hyper(1, 0),
-  };
-  const forward = Object.keys(total.finite);
-  const backward = task.checks === false ? [] : [...new Set(stageOfGradient.values())];
-  const depth = (stage: string) => forward.findIndex((name) => stage.startsWith(name));
-  const stages = [...forward, ...backward.sort((a, b) => depth(b) - depth(a))];
-  const update = await compile(
-    device,
-    updateWith(task, stageOfGradient, stages),
-    initial,
-    { donate: ["trainable", "running", "state", "ema", "healthy"] },
+  const healthy = place({ healthy: scalar(1) });
+  const { fn, args: initial, options, stages } = updateCall(
+    ...[task, weights, total, call.stageOf, healthy.healthy] as const,
   );
+  const update = await compile(device, fn, initial, options);
   const profiled = { steps: 0, timings: [] as Timing[] };
   const batchBytes = leaves<Tensor>(example).reduce((n, x) => n + bytesOf(x), 0);
   const write = (to: Params, from: Params) => {
@@ -201,15 +182,13 @@ async function prepareWith<P extends Params, Batch extends Params>(
   };
   const buffers = new Set([...gradient.buffers, ...update.buffers]);
   const peakBytes = [...buffers].reduce((n, { size }) => n + size, 0);
-  const samples = microBatch * accumulate;
 
   return {
     dispatches: gradient.dispatches * accumulate + update.dispatches,
     peakBytes,
     memory: partsOf(peakBytes, { params, state, ema, grads: total.grads }),
     stages: [...gradient.live, ...update.live],
-    profiled,
-    params,
+    ...{ profiled, params, parts },
     async snapshot() {
       const trees = { params, state, ...(task.emaDecay && { ema }) };
       const values = await readAll(device, leaves<Tensor>(trees));
@@ -227,7 +206,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
       if (task.emaDecay) write(ema, weights.ema!);
     },
     async *run({ from = { step: 0, position: 0 }, pauses, signal, profile = 0 } = {}) {
-      write({ healthy }, { healthy: scalar(1) });
+      write(healthy, { healthy: scalar(1) });
       const copies = metricsReader<Place & { readonly lr: number }>(device, update.results.metrics);
       let { step, position } = from;
       const batches = task.batches(position);
@@ -303,7 +282,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
 }
 
 /** A batch to trace the plans with; its values do not matter. */
-async function firstBatch<P extends Params, Batch extends Params>(
+export async function firstBatch<P extends Params, Batch extends Params>(
   { batches }: Task<P, Batch>,
 ): Promise<Batch> {
   const generator = batches(0);

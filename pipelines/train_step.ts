@@ -6,12 +6,14 @@
  */
 import { grad } from "../src/grad.ts";
 import { inStage } from "../src/op.ts";
-import { add, mul, where } from "../src/ops/map.ts";
+import { add, div, maximum, mul, where } from "../src/ops/map.ts";
 import { concat, reshape } from "../src/ops/shape.ts";
 import { clipGain, globalNorm, type Optimizer, type Params } from "../src/optim.ts";
+import { recomputingBlocks } from "../src/recompute.ts";
 import { scalar, type Tensor, zeros } from "../src/tensor.ts";
 import { entries, fromEntries, map } from "../src/tree.ts";
 import { type Flags, forwardFlags, gradientFlags } from "./finite.ts";
+import { canShrink, initialScaler, nextScaler, type Scaler } from "./loss_scale.ts";
 import type { Stage } from "./stage.ts";
 
 /** What training changes. */
@@ -60,6 +62,15 @@ export interface Task<P extends Params, Batch extends Params> {
   readonly steps: number;
   /** Whether every stage's numbers are checked, and not the loss and the gradient's norm alone; so unless false. */
   readonly checks?: boolean;
+  /** Whether activations lie in memory as f16; not so unless true. */
+  readonly half?: boolean;
+  /** Whether blocks of the model are computed again for their gradients; not so unless true. */
+  readonly recompute?: boolean;
+  /**
+   * Whether the loss of a batch is the mean of the losses of its equal parts, along the first axis of
+   * all its tensors: then a micro-batch that the adapter cannot bind is split.
+   */
+  readonly separable?: boolean;
 }
 
 /** Loss and gradients, summed over micro-batches, and whether all was finite. */
@@ -73,7 +84,7 @@ export interface Total {
 }
 
 export interface GradientArgs<Batch extends Params> {
-  readonly [name: string]: Params;
+  readonly [name: string]: Params | undefined;
   readonly trainable: Params;
   readonly frozen: Params;
   readonly running: Params;
@@ -82,6 +93,8 @@ export interface GradientArgs<Batch extends Params> {
   readonly sofar: Total | Record<string, never>;
   /** 1 for a step's first micro-batch, which ignores the sum so far. */
   readonly first: Tensor;
+  /** Factor on the loss, of which the gradients are; only where activations are f16. */
+  readonly scale?: Tensor;
 }
 
 export interface UpdateArgs {
@@ -95,13 +108,26 @@ export interface UpdateArgs {
   readonly hyper: Params;
 }
 
+/** State of an optimizer, and of the loss's scale where activations are f16. */
+type StateOf = { readonly [name: string]: Params } & { readonly scaler?: Scaler };
+
+/** The factor on a task's loss, as its state has it. */
+export function scaleOf(state: Params): { scale?: Tensor } {
+  const { scaler } = state as StateOf;
+  return scaler ? { scale: scaler.scale } : {};
+}
+
 /** Weights before the first step, in host memory. */
 export function initialWeights<P extends Params, Batch extends Params>(
   task: Task<P, Batch>,
 ): Weights<P> {
-  const { params, optimizer, emaDecay } = task;
+  const { params, optimizer, emaDecay, half } = task;
   const { trainable } = split(params, task);
-  return { params, state: optimizer.init(trainable), ...(emaDecay && { ema: trainable }) };
+  const state = {
+    ...optimizer.init(trainable) as StateOf,
+    ...(half && { scaler: initialScaler() }),
+  };
+  return { params, state, ...(emaDecay && { ema: trainable }) };
 }
 
 /**
@@ -115,13 +141,17 @@ export function gradientWith<P extends Params, Batch extends Params>(
 ) {
   const { accumulate } = task;
   return (
-    { trainable, frozen, running, batch, sofar, first }: GradientArgs<Batch>,
+    { trainable, frozen, running, batch, sofar, first, scale }: GradientArgs<Batch>,
   ): { sofar: Total } => {
     const params = join(task.params, trainable, frozen, running);
-    const { loss, statistics } = measured(task.loss({ params, batch }));
-    const grads = grad(loss, trainable);
+    const { loss, statistics } = recomputingBlocks(
+      task.recompute ?? false,
+      () => measured(task.loss({ params, batch })),
+    );
+    const finite = checked(task, loss); // before the gradient, so that it need not keep what is checked
+    const grads = grad(scale ? mul(loss, scale) : loss, trainable);
     for (const [path, { stage }] of entries<Tensor>(grads)) stageOf.set(path, stage ?? "gradient");
-    const fresh: Total = { loss, grads, statistics, finite: checked(task, loss) };
+    const fresh: Total = { loss, grads, statistics, finite };
     if (accumulate === 1) return { sofar: fresh };
     const sums = new Map(entries<Tensor>(sofar));
     return inStage("accumulate", () => ({
@@ -198,7 +228,9 @@ export function updateWith<P extends Params, Batch extends Params>(
 ) {
   return ({ trainable, running, state, ema, total, healthy, hyper }: UpdateArgs) =>
     inStage("optimizer", () => {
-      const norm = globalNorm(total.grads);
+      const { scaler, ...moments } = state as StateOf;
+      const unscaled = (x: Tensor) => scaler ? div(x, scaler.scale) : x;
+      const norm = unscaled(globalNorm(total.grads));
       const grads = entries<Tensor>(total.grads);
       const finite: Flags = {
         ...total.finite,
@@ -207,27 +239,33 @@ export function updateWith<P extends Params, Batch extends Params>(
       const flags = stages.map((stage) => finite[stage]);
       const fine = flags.reduce((all, flag) => mul(all, flag), healthy);
       const guard = clipGain(norm, total.loss, fine, clipNorm);
-      const [updated, moments] = optimizer.update(
+      // Where activations are f16, a step that overflows is left out, and is a fault only if all are.
+      const excuse = scaler && canShrink(scaler);
+      const health = excuse ? mul(healthy, maximum(guard.healthy, excuse)) : guard.healthy;
+      const [updated, updatedMoments] = optimizer.update(
         total.grads,
-        state,
+        moments,
         trainable,
         hyper as Readonly<Record<string, Tensor>>,
-        guard.gain,
+        unscaled(guard.gain),
       );
       const mixed = (old: Tensor, now: Tensor, share: number) =>
         where(guard.gain, add(mul(1 - share, old), mul(share, now)), old);
       const news = new Map(Object.entries(total.statistics as Record<string, Tensor>));
       const latest = new Map(entries<Tensor>(updated));
-      const numbers = [total.loss, norm, guard.healthy, ...flags].map((x) => reshape(x, [1]));
+      const numbers = [total.loss, norm, health, ...flags].map((x) => reshape(x, [1]));
       return {
         trainable: updated,
         running: map<Tensor, Tensor>(
           running,
           (old, path) => mixed(old, news.get(path)!, averaging!.momentum),
         ),
-        state: moments,
+        state: {
+          ...updatedMoments as StateOf,
+          ...(scaler && { scaler: nextScaler(scaler, guard.healthy) }),
+        },
         ema: map<Tensor, Tensor>(ema, (old, path) => mixed(old, latest.get(path)!, 1 - emaDecay!)),
-        healthy: guard.healthy,
+        healthy: health,
         metrics: concat(numbers, 0),
       };
     });

@@ -251,6 +251,15 @@ export async function runTraining<R extends RunSettings, Batch extends Params>(
   return 0;
 }
 
+/** A recipe whose micro-batches are the parts in which a trainer takes them. */
+export function ofParts<R extends RunSettings>(
+  recipe: R,
+  { parts }: Pick<Trainer<Params>, "parts">,
+): R {
+  const { micro, effective } = recipe.batch;
+  return { ...recipe, batch: { micro: micro / parts, effective } };
+}
+
 /** Adds what to change where memory does not suffice. */
 function adviseOn({ microBatch }: { readonly microBatch: number }) {
   return async <Result>(act: () => Promise<Result>): Promise<Result> => {

@@ -4,14 +4,32 @@
  * @module
  */
 import { kernels } from "../kernels/mod.ts";
+import { type Calibration, calibrationWanted, openCalibration } from "./choices.ts";
 import type { Dispatch, Target } from "./op.ts";
 
-/** An open adapter. */
-export interface Device {
-  readonly gpu: GPUDevice;
+/** What an adapter takes at most. */
+export interface Limits {
+  /** Bytes of a tensor. */
+  readonly bindingBytes: number;
+  /** Tensors that a kernel binds. */
+  readonly bindings: number;
+  /** Workgroups along an axis. */
+  readonly workgroups: number;
+}
+
+/** What a plan must know of an adapter before anything is allocated. */
+export interface Adapter {
   /** As the driver calls it. */
   readonly name: string;
   readonly target: Target;
+  readonly limits: Limits;
+}
+
+/** An open adapter. */
+export interface Device extends Adapter {
+  readonly gpu: GPUDevice;
+  /** Measured choices between kernels, the same that `target` tells; undefined where none is measured. */
+  readonly calibration?: Calibration;
   readonly features: ReadonlySet<string>;
   /** Compiled shaders by text and constants. */
   readonly pipelines: Map<string, GPUComputePipeline>;
@@ -39,12 +57,22 @@ const LIMITS = [
   "maxStorageBuffersPerShaderStage",
 ] as const;
 
+/** How an adapter is used. */
+export interface DeviceOptions {
+  /**
+   * Whether kernels that do the same are timed when a plan first needs them, and the fastest is kept
+   * for later runs in a file of the user's cache folder. By default unless `MCMAE_CALIBRATE=0`, and
+   * never on CPU adapters. Runs repeat bit for bit only with equal choices.
+   */
+  readonly calibrate?: boolean;
+}
+
 /**
  * Opens the fastest adapter at its own limits.
  *
  * @throws {DeviceError} If there is no WebGPU adapter.
  */
-export async function openDevice(): Promise<Device> {
+export async function openDevice({ calibrate }: DeviceOptions = {}): Promise<Device> {
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new DeviceError(
@@ -65,11 +93,21 @@ export async function openDevice(): Promise<Device> {
   const cpu = /llvmpipe|lavapipe|swiftshader|software/i.test(name);
   const subgroups = info.subgroupMinSize >= 8 &&
     await compiles(gpu, kernels.matmulBroadcast.source);
+  const { vendor, architecture, device: model } = info;
+  const calibration = !cpu && (calibrate ?? await calibrationWanted())
+    ? await openCalibration([vendor, architecture, model, name].join(" "))
+    : undefined;
   const device: Device = {
     gpu,
     name,
     features,
-    target: { cpu, broadcast: subgroups },
+    target: { cpu, broadcast: subgroups, choices: calibration?.choices },
+    calibration,
+    limits: {
+      bindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
+      bindings: gpu.limits.maxStorageBuffersPerShaderStage,
+      workgroups: gpu.limits.maxComputeWorkgroupsPerDimension,
+    },
     pipelines: new Map(),
     scratch: [],
   };
@@ -119,11 +157,16 @@ export function sourceOf({ program: { source }, lanes }: Dispatch): string {
   return lanes === 4 ? source.replace("alias elem = f32;", "alias elem = vec4f;") : source;
 }
 
+/** Bytes of the buffer of a value: fours of elements, and never none. */
+export function bufferBytes(bytes: number): number {
+  return Math.max(16, Math.ceil(bytes / 16) * 16);
+}
+
 /** A buffer that kernels can bind and that can be copied either way. */
 export function createBuffer(device: Device, bytes: number, label: string): GPUBuffer {
   return device.gpu.createBuffer({
     label,
-    size: Math.max(16, Math.ceil(bytes / 16) * 16),
+    size: bufferBytes(bytes),
     usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
   });
 }

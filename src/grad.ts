@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { inStage } from "./op.ts";
+import { backward, inStage } from "./op.ts";
 import { add } from "./ops/map.ts";
 import { type Application, scalar, sizeOf, type Tensor, zeros } from "./tensor.ts";
 import { leaves, map, type Tree } from "./tree.ts";
@@ -33,40 +33,66 @@ export function grad<Params extends Tree<Tensor>>(loss: Tensor, wrt: Params): Pa
       `Cannot differentiate a loss of shape [${loss.shape}]: it must be one value`,
     );
   }
-  const wanted = new Set(leaves<Tensor>(wrt));
-  const cotangents = new Map<Tensor, Tensor>();
-  cotangents.set(loss, loss.shape.length === 0 ? scalar(1) : { ...scalar(1), shape: loss.shape });
+  const one = loss.shape.length === 0 ? scalar(1) : { ...scalar(1), shape: loss.shape };
+  const cotangents = pullback([loss], [one], leaves<Tensor>(wrt));
+  let next = 0;
+  return map<Tensor, Tensor>(wrt, (leaf) => cotangents[next++] ?? zeros(leaf.shape));
+}
 
-  for (const application of dependents(loss, wanted)) {
-    const outgoing = application.outputs.map((output) => cotangents.get(output));
+/**
+ * Cotangents of tensors from those of results: new nodes of the same graph.
+ *
+ * @param since Nodes with smaller ids count as given: what they were made of is not looked at.
+ * @returns One for each of `wrt`; undefined where no result depends on it.
+ * @throws {TypeError} If an op on the way has no gradient.
+ */
+export function pullback(
+  results: readonly Tensor[],
+  given: readonly Tensor[],
+  wrt: readonly Tensor[],
+  since = 0,
+): (Tensor | undefined)[] {
+  const cotangents = new Map<Tensor, Tensor>();
+  const receive = (tensor: Tensor, cotangent: Tensor) => {
+    const sofar = cotangents.get(tensor);
+    cotangents.set(tensor, sofar ? add(sofar, cotangent) : cotangent);
+  };
+  results.forEach((result, i) => receive(result, given[i]));
+
+  const { applications, depends } = between(results, new Set(wrt), since);
+  for (const { op, inputs, outputs } of applications) {
+    const outgoing = outputs.map((output) => cotangents.get(output));
     if (outgoing.every((cotangent) => cotangent === undefined)) continue;
-    const { op, inputs, outputs } = application;
-    const stage = outputs[0].stage && `${outputs[0].stage} backward`;
-    inStage(stage, () => {
+    const { stage } = outputs[0];
+    inStage(stage && backward(stage), () => {
       if (!op.vjp) throw new TypeError(`Cannot differentiate ${op.name}: it has no gradient`);
-      op.vjp(outgoing, inputs, outputs).forEach((cotangent, i) => {
-        if (!cotangent) return;
-        const sofar = cotangents.get(inputs[i]);
-        cotangents.set(inputs[i], sofar ? add(sofar, cotangent) : cotangent);
+      const wanted = inputs.map((input) => depends.get(input)!);
+      op.vjp(outgoing, inputs, outputs, wanted).forEach((cotangent, i) => {
+        if (cotangent) receive(inputs[i], cotangent);
       });
     });
   }
-  return map<Tensor, Tensor>(wrt, (leaf) => cotangents.get(leaf) ?? zeros(leaf.shape));
+  return wrt.map((tensor) => cotangents.get(tensor));
 }
 
-/** The applications between `wanted` and `loss`, last first. */
-function dependents(loss: Tensor, wanted: ReadonlySet<Tensor>): Application[] {
+/** The applications between `wanted` and results, last first, and what depends on `wanted`. */
+function between(
+  results: readonly Tensor[],
+  wanted: ReadonlySet<Tensor>,
+  since: number,
+): { applications: Application[]; depends: ReadonlyMap<Tensor, boolean> } {
   const depends = new Map<Tensor, boolean>();
   const found = new Map<Application, number>();
   // Iterative, since a graph can be deeper than the stack: children first, then the node itself.
-  const stack: Tensor[] = [loss];
+  const stack = [...results];
   while (stack.length > 0) {
     const tensor = stack.at(-1)!;
     if (depends.has(tensor)) {
       stack.pop();
       continue;
     }
-    const inputs = tensor.source.kind === "result" ? tensor.source.application.inputs : [];
+    const { source, id } = tensor;
+    const inputs = source.kind === "result" && id >= since ? source.application.inputs : [];
     const pending = inputs.filter((input) => !depends.has(input));
     if (pending.length > 0) {
       stack.push(...pending);
@@ -75,9 +101,10 @@ function dependents(loss: Tensor, wanted: ReadonlySet<Tensor>): Application[] {
     stack.pop();
     const through = inputs.some((input) => depends.get(input));
     depends.set(tensor, through || wanted.has(tensor));
-    if (through && tensor.source.kind === "result") {
-      found.set(tensor.source.application, tensor.source.application.outputs[0].id);
+    if (through && source.kind === "result") {
+      found.set(source.application, source.application.outputs[0].id);
     }
   }
-  return [...found.keys()].sort((a, b) => found.get(b)! - found.get(a)!);
+  const applications = [...found.keys()].sort((a, b) => found.get(b)! - found.get(a)!);
+  return { applications, depends };
 }

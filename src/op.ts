@@ -12,6 +12,8 @@ export interface Target {
   readonly cpu: boolean;
   /** Whether 8 invocations of a workgroup can broadcast to each other. */
   readonly broadcast: boolean;
+  /** Names of the kernels that were measured to be fastest, by what they compute; see calibrate(). */
+  readonly choices?: ReadonlyMap<string, string>;
 }
 
 /** One launch of a kernel. */
@@ -25,13 +27,27 @@ export interface Dispatch {
   readonly workgroups: readonly [x: number, y: number, z: number];
   /** Values in an elem: 4 where the shader's `alias elem = f32;` becomes `vec4f`. */
   readonly lanes: 1 | 4;
+  /** Where other kernels could do the same, and which is fastest depends on the adapter. */
+  readonly variants?: Variants;
+}
+
+/** Launches of different kernels for the same operands and results. */
+export interface Variants {
+  /** What they compute, by all that their speed depends on. */
+  readonly key: string;
+  readonly candidates: readonly Dispatch[];
 }
 
 /** How an op becomes work. */
 export type Lowering =
   | { readonly kind: "view" } // same buffer, no dispatch
   | { readonly kind: "map"; readonly expression: string } // elementwise in $0, $1 …; may be fused
-  | { readonly kind: "kernel"; readonly dispatches: (target: Target) => readonly Dispatch[] };
+  | {
+    readonly kind: "kernel";
+    readonly dispatches: (target: Target) => readonly Dispatch[];
+    /** Whether elementwise steps may be written into the one dispatch where it stores its one result. */
+    readonly epilogue?: boolean;
+  };
 
 /** One operation with all its sizes fixed. */
 export interface Op {
@@ -40,11 +56,20 @@ export interface Op {
   readonly key: string;
   readonly outputs: readonly Aval[];
   readonly lowering: Lowering;
-  /** Cotangents of the inputs, or undefined for an input that has none. */
+  /**
+   * Whether the first result is an activation or the gradient of one, which may be stored in half
+   * precision: always, or where an input is.
+   */
+  readonly activation?: "always" | "follows";
+  /**
+   * Cotangents of the inputs, or undefined for an input that has none; `wanted` says which of them
+   * count.
+   */
   readonly vjp?: (
     cotangents: readonly (Tensor | undefined)[],
     inputs: readonly Tensor[],
     outputs: readonly Tensor[],
+    wanted: readonly boolean[],
   ) => readonly (Tensor | undefined)[];
 }
 
@@ -61,12 +86,37 @@ export function inStage<Result>(stage: string | undefined, fn: () => Result): Re
   }
 }
 
+/** The label of what a stage's gradient is made of. */
+export function backward(stage: string): string {
+  return stage.endsWith(" backward") ? stage : `${stage} backward`;
+}
+
+let copies = 0;
+let currentCopy: number | undefined;
+
+/**
+ * Computes what `fn` makes anew, for a gradient: none of its ops is merged with an equal one made
+ * elsewhere, and all are labelled as parts of the gradient.
+ */
+export function anew<Result>(fn: () => Result): Result {
+  const outer = currentCopy;
+  currentCopy = ++copies;
+  try {
+    return fn();
+  } finally {
+    currentCopy = outer;
+  }
+}
+
 /** Applies an op and returns all its results. */
 export function applyAll(op: Op, inputs: readonly Tensor[]): readonly Tensor[] {
+  const isCopy = currentCopy !== undefined;
+  const own = isCopy ? { ...op, key: `${op.key}#${currentCopy}` } : op;
+  const stage = isCopy && currentStage !== undefined ? backward(currentStage) : currentStage;
   const outputs: Tensor[] = [];
-  const application: Application = { op, inputs, outputs };
+  const application: Application = { op: own, inputs, outputs };
   op.outputs.forEach((aval, output) =>
-    outputs.push(node(aval, { kind: "result", application, output }, currentStage))
+    outputs.push(node(aval, { kind: "result", application, output }, stage))
   );
   return outputs;
 }
@@ -85,6 +135,17 @@ export function dispatch<K extends KernelName>(
   lanes: 1 | 4 = 1,
 ): Dispatch {
   return { kernel, program: kernels[kernel], constants, operands, workgroups, lanes };
+}
+
+/** The candidate that is known to be fastest, else the first, which should be the best guess. */
+export function choose(
+  { choices }: Target,
+  key: string,
+  candidates: readonly Dispatch[],
+): Dispatch {
+  if (candidates.length === 1) return candidates[0];
+  const chosen = candidates.find(({ kernel }) => kernel === choices?.get(key)) ?? candidates[0];
+  return { ...chosen, variants: { key, candidates } };
 }
 
 /** Workgroups for `count` invocations in workgroups of 64; the grid turns 2-D past 65535. */

@@ -13,6 +13,8 @@ export type HostArray = Float32Array | Uint32Array;
 export interface Aval {
   readonly shape: Shape;
   readonly dtype: DType;
+  /** Whether it lies in memory in half precision. */
+  readonly half?: boolean;
 }
 
 /** One use of an op. Its results are the tensors that name it as their source. */
@@ -41,6 +43,11 @@ let nextId = 0;
 /** Makes a node. User code makes tensors with `tensor`, `zeros` or an op. */
 export function node(aval: Aval, source: Source, stage?: string): Tensor {
   return { id: nextId++, shape: aval.shape, dtype: aval.dtype, source, stage };
+}
+
+/** The id of the next node; all nodes so far have smaller ones. */
+export function upcomingId(): number {
+  return nextId;
 }
 
 /**
@@ -93,7 +100,7 @@ export function sizeOf(shape: Shape): number {
 
 /** Bytes of a value. */
 export function bytesOf(aval: Aval): number {
-  return 4 * sizeOf(aval.shape);
+  return (aval.half ? 2 : 4) * sizeOf(aval.shape);
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {

@@ -48,7 +48,8 @@ export function sharedDevice(): Promise<Device> {
  * tested on any adapter.
  */
 export async function gpuLike(): Promise<Device> {
-  return { ...await sharedDevice(), target: { cpu: false, broadcast: false } };
+  const target = { cpu: false, broadcast: false };
+  return { ...await sharedDevice(), target, calibration: undefined };
 }
 
 /** The adapter as if it had no broadcasts. */

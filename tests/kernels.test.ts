@@ -84,7 +84,7 @@ Deno.test("Every shader compiles as it stands, and in fours where it has elems",
     assert.equal((await gpu.popErrorScope())?.message, undefined);
   };
   for (const [name, { source }] of named) {
-    const ignore = name === "matmulBroadcast" && !target.broadcast;
+    const ignore = name.endsWith("Broadcast") && !target.broadcast;
     await t.step({ name, ignore, fn: () => compile(source) });
     if (name === "map" || !source.includes("alias elem = f32;")) continue;
     const fours = source.replace("alias elem = f32;", "alias elem = vec4f;");

@@ -18,6 +18,7 @@ export const finetuneImagenet: FinetunePreset = {
     micro: 32,
     effective: 1024, // 32 per GPU × 32 GPUs, or accumulated
   },
+  memory: pretraining.memory,
   optimizer: {
     blr: 5e-4,
     minLr: 1e-6,

@@ -44,6 +44,7 @@ export const pretraining = {
     micro: 64,
     effective: 1024, // the published command: 3072 = 128 per GPU × 8 GPUs × 3 nodes
   },
+  memory: { recompute: "none", activations: "f32" },
   optimizer: {
     blr: 1.5e-4, // 6e-4 at 1024
     minLr: 0,

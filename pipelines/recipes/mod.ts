@@ -79,6 +79,20 @@ export function findAnyFinetuneRecipe(name: string): FinetunePreset | VideoFinet
   );
 }
 
+/**
+ * Finds a recipe that trains a whole model, by its name: of pretraining or of fine-tuning.
+ *
+ * @throws {UsageError} As {@linkcode findRecipe}.
+ */
+export function findModelRecipe(name: string): ModelRecipe {
+  return findIn<ModelRecipe>(
+    [...pretrainRecipes, ...finetuneRecipes, ...videoFinetuneRecipes],
+    name,
+  );
+}
+
+type ModelRecipe = Recipe | VideoRecipe | FinetunePreset | VideoFinetunePreset;
+
 /** Recipes of linear probes. */
 export const probeRecipes: readonly ProbePreset[] = [linprobe, linprobeFashion, linprobeImagenet];
 

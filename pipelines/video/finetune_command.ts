@@ -8,7 +8,7 @@ import type { Params } from "../../src/optim.ts";
 import { describeModel } from "../checkpoints.ts";
 import { initialClassifier } from "../finetune.ts";
 import { loadInitial } from "../from_checkpoint.ts";
-import { openNotes, type RunRequest, runTraining } from "../training_command.ts";
+import { ofParts, openNotes, type RunRequest, runTraining } from "../training_command.ts";
 import { prepareVideoAccuracy } from "./accuracy.ts";
 import { clipMetadata, clipText } from "./facts.ts";
 import { noteClips } from "./notes.ts";
@@ -45,10 +45,12 @@ export async function finetuneVideo(request: RunRequest<VideoFinetuneRecipe>): P
       ...(repeats > 1 &&
         { views: `${repeats} of each clip, ${batch.micro} on the device at once` }),
     },
-    async watch({ params }) {
+    async watch(trainer) {
       if (!val) return { destroy() {} };
+      const { params } = trainer;
+      const { micro } = ofParts(recipe, trainer).batch;
       const accuracy = await prepareVideoAccuracy(device, classifier, params as Params, {
-        ...{ source: val, batch: batch.micro, mean: data.mean, std: data.std, still: data.still },
+        ...{ source: val, batch: micro, mean: data.mean, std: data.std, still: data.still },
         ...{ workers: data.workers, maxBad: data.maxBad, onBatch: notes.onBatch },
         ...{ sampling: samplingOf(recipe), decoder: data.decoder, shortSide: data.shortSide },
         ...(data.cache && { cache: data.cache }),

@@ -7,7 +7,7 @@ import { openDevice } from "../../src/device.ts";
 import { describeModel, type ModelMetadata } from "../checkpoints.ts";
 import { MOTIONS } from "../recipe.ts";
 import { FILES } from "../run_folder.ts";
-import { openNotes, type RunRequest, runTraining } from "../training_command.ts";
+import { ofParts, openNotes, type RunRequest, runTraining } from "../training_command.ts";
 import { openClips } from "./clips.ts";
 import { type ClipFacts, clipText } from "./facts.ts";
 import { noteClips } from "./notes.ts";
@@ -35,10 +35,11 @@ export async function pretrainVideo(request: RunRequest<VideoRecipe>): Promise<n
     clips: clipText(recipe.model, data),
     task: videoTask(recipe, train, onBatch),
     model: describeVideo(recipe),
-    async watch({ params }) {
+    async watch(trainer) {
+      const { params } = trainer;
       const panels = await prepareClipPanels(device, recipe, params, val, out, notes.onBad);
       const validate = clips.val &&
-        await prepareClipValidation(device, recipe, params, val, notes.onBad);
+        await prepareClipValidation(device, ofParts(recipe, trainer), params, val, notes.onBad);
       return { draw: panels.draw, validate, destroy: () => panels.destroy() };
     },
     files: [

@@ -8,7 +8,13 @@ import type { Sampling } from "../../data/clips/sampling.ts";
 import type { ClipCrop } from "../../data/clips/views.ts";
 import type { VideoMaeSettings } from "../../src/models/videomae.ts";
 import type { VideoMcmaeSettings } from "../../src/models/videomcmae.ts";
-import type { AdamWFields, Recipe, RunSettings, SampleSettings } from "../recipe.ts";
+import type {
+  AdamWFields,
+  MemorySettings,
+  Recipe,
+  RunSettings,
+  SampleSettings,
+} from "../recipe.ts";
 import { UsageError } from "../usage.ts";
 import {
   positiveIntegers,
@@ -51,6 +57,7 @@ export type VideoModel =
 /** Settings of one pretraining run on clips. */
 export interface VideoRecipe extends RunSettings {
   readonly model: VideoModel;
+  readonly memory: MemorySettings;
   /** Share of the tokens that are removed. */
   readonly maskRatio: number;
   readonly optimizer: AdamWFields;

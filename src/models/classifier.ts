@@ -136,10 +136,9 @@ function dropBranches(
 ): Branch {
   const blocks = blocksOf(encoder);
   const own = blocks === 1 ? 0 : rate * block / (blocks - 1);
-  let next = 2 * block;
-  return (x) => {
-    const column = slice(draws, 1, next, next + 1);
-    next++;
+  return (x, which) => {
+    const at = 2 * block + which;
+    const column = slice(draws, 1, at, at + 1);
     return dropPath(x, reshape(column, [x.shape[0], ...x.shape.slice(1).map(() => 1)]), own);
   };
 }

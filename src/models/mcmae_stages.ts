@@ -16,6 +16,7 @@ import { depthwise, maskedDepthwise } from "../ops/depthwise.ts";
 import { gather } from "../ops/gather.ts";
 import { add, broadcastTo, gelu, mul, sub } from "../ops/map.ts";
 import { reshape } from "../ops/shape.ts";
+import { inBlock } from "../recompute.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 import type { AutoencoderSettings, MaskedImages } from "./decoder.ts";
 import { stridedConvolution, type TokenGrid, visiblePixels, visiblePositions } from "./patches.ts";
@@ -174,9 +175,11 @@ export function convBlock(
   convolve: Convolve,
   branch: Branch = (x) => x,
 ): Tensor {
-  const inside = affine(norm(x, block.norm1, CONVOLUTION_EPS), block.conv1);
-  const y = add(x, branch(affine(convolve(inside, block.attn), block.conv2)));
-  return add(y, branch(mlp(norm(y, block.norm2, CONVOLUTION_EPS), block.mlp)));
+  return inBlock(() => {
+    const inside = affine(norm(x, block.norm1, CONVOLUTION_EPS), block.conv1);
+    const y = add(x, branch(affine(convolve(inside, block.attn), block.conv2), 0));
+    return add(y, branch(mlp(norm(y, block.norm2, CONVOLUTION_EPS), block.mlp), 1));
+  });
 }
 
 /**

@@ -8,6 +8,7 @@ import { attention } from "../ops/attention.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
 import { add, gelu, mul } from "../ops/map.ts";
 import { linear } from "../ops/matmul.ts";
+import { inBlock } from "../recompute.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** eps of every LayerNorm in a transformer; MCMAE's convolution stages use 1e-5. */
@@ -62,8 +63,11 @@ export function selfAttention(
   return affine(attention(affine(x, qkv), heads), proj);
 }
 
-/** What becomes of a residual branch before it is added: stochastic depth, or nothing. */
-export type Branch = (branch: Tensor) => Tensor;
+/**
+ * What becomes of a block's residual branch before it is added: stochastic depth, or nothing. A block
+ * has two, and may be computed twice.
+ */
+export type Branch = (branch: Tensor, which: 0 | 1) => Tensor;
 
 /** `[N, L, C]` → `[N, L, C]`. */
 export function transformerBlock(
@@ -73,8 +77,10 @@ export function transformerBlock(
   branch: Branch = (x) => x,
 ): Tensor {
   const scale = (x: Tensor, gamma?: Tensor) => gamma ? mul(x, gamma) : x;
-  const attended = selfAttention(norm(x, block.norm1, TRANSFORMER_EPS), block.attn, heads);
-  const y = add(x, branch(scale(attended, block.gamma_1)));
-  const hidden = mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp);
-  return add(y, branch(scale(hidden, block.gamma_2)));
+  return inBlock(() => {
+    const attended = selfAttention(norm(x, block.norm1, TRANSFORMER_EPS), block.attn, heads);
+    const y = add(x, branch(scale(attended, block.gamma_1), 0));
+    const hidden = mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp);
+    return add(y, branch(scale(hidden, block.gamma_2), 1));
+  });
 }

@@ -4,10 +4,17 @@
  *
  * @module
  */
-import { apply, dispatch, workgroups } from "../op.ts";
+import { apply, applyAll, dispatch, workgroups } from "../op.ts";
 import { type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { permute, reshape } from "./shape.ts";
 import { sum } from "./reduce.ts";
+
+/** Neighbouring results that an invocation of a kernel computes: in a row of a map, of a block. */
+const STRIP = 8;
+const BLOCK_STRIP = 4;
+
+/** Neighbouring taps whose gradients an invocation of a kernel computes. */
+const TAPS = 5;
 
 /**
  * Depthwise convolution of whole maps.
@@ -22,12 +29,13 @@ export function depthwise(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   const [C, W, H, S = 1] = x.shape.slice(1).toReversed();
   const [kt, k] = kernelSizes(x.shape, x.shape.length - 2, weight.shape);
   const lanes = C % 4 === 0 ? 4 : 1;
-  const size = sizeOf(x.shape) / lanes;
+  const size = sizeOf(x.shape) / W * Math.ceil(W / STRIP) / lanes;
   const correlate = (x: Tensor, taps: Tensor, bias: Tensor, flip: boolean): Tensor =>
     apply({
       name: flip ? "depthwise_grad_input" : "depthwise",
       key: `depthwise:${x.shape}:${kt}:${k}:${flip}`,
       outputs: [{ shape: x.shape, dtype: "f32" }],
+      activation: "follows",
       lowering: {
         kind: "kernel",
         dispatches: () => [
@@ -42,33 +50,35 @@ export function depthwise(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
       },
       vjp: flip ? undefined : ([dy], [x, taps]) => [
         correlate(dy!, taps, bias, true),
-        weightGrad(dy!, x),
-        overPlaces(dy!),
+        ...parameterGrads(dy!, x),
       ],
     }, [x, taps, bias]);
-  const weightGrad = (dy: Tensor, x: Tensor): Tensor => {
+  const parameterGrads = (dy: Tensor, x: Tensor): Tensor[] => {
     const rows = sizeOf(x.shape) / W / C;
-    const chunk = Math.max(1, Math.ceil(rows / 32));
-    const partialShape = [Math.ceil(rows / chunk), kt * k * k, C];
-    const partialSize = sizeOf(partialShape) / lanes;
-    const partial = apply({
+    const chunk = chunkOf(rows, W);
+    const chunks = Math.ceil(rows / chunk);
+    const size = chunks * kt * k * Math.ceil(k / TAPS) * C / lanes;
+    const partial = applyAll({
       name: "depthwise_grad_weight",
       key: `depthwise_grad_weight:${x.shape}:${kt}:${k}`,
-      outputs: [{ shape: partialShape, dtype: "f32" }],
+      outputs: [
+        { shape: [chunks, kt * k * k, C], dtype: "f32" },
+        { shape: [chunks, C], dtype: "f32" },
+      ],
       lowering: {
         kind: "kernel",
         dispatches: () => [
           dispatch(
             "depthwiseGrad",
-            { S, H, W, C: C / lanes, kt, k, rows, chunk, size: partialSize },
-            [0, 1, 2],
-            workgroups(partialSize),
+            { S, H, W, C: C / lanes, kt, k, rows, chunk, size },
+            [0, 1, 2, 3],
+            workgroups(size),
             lanes,
           ),
         ],
       },
     }, [dy, x]);
-    return sum(partial, [0]);
+    return partial.map((part) => sum(part, [0]));
   };
   return correlate(x, channelsLast(weight), bias, false);
 }
@@ -110,13 +120,14 @@ export function maskedDepthwise(
     );
   }
   const lanes = C % 4 === 0 ? 4 : 1;
-  const size = sizeOf(x.shape) / lanes;
   const blocks = n * V;
+  const size = blocks * s * Math.ceil(s / BLOCK_STRIP) * C / lanes;
   const correlate = (x: Tensor, taps: Tensor, bias: Tensor, flip: boolean): Tensor =>
     apply({
       name: flip ? "masked_depthwise_grad_input" : "masked_depthwise",
       key: `masked_depthwise:${x.shape}:${grid}:${kt}:${k}:${flip}`,
       outputs: [{ shape: x.shape, dtype: "f32" }],
+      activation: "follows",
       lowering: {
         kind: "kernel",
         dispatches: () => [
@@ -131,34 +142,36 @@ export function maskedDepthwise(
       },
       vjp: flip ? undefined : ([dy], [x, taps]) => [
         correlate(dy!, taps, bias, true),
-        weightGrad(dy!, x),
-        overPlaces(dy!),
+        ...parameterGrads(dy!, x),
         undefined,
         undefined,
       ],
     }, [x, taps, bias, keep, restore]);
-  const weightGrad = (dy: Tensor, x: Tensor): Tensor => {
-    const chunk = Math.max(1, Math.ceil(blocks / 32));
-    const partialShape = [Math.ceil(blocks / chunk), kt * k * k, C];
-    const partialSize = sizeOf(partialShape) / lanes;
-    const partial = apply({
+  const parameterGrads = (dy: Tensor, x: Tensor): Tensor[] => {
+    const chunk = chunkOf(blocks, s * s);
+    const chunks = Math.ceil(blocks / chunk);
+    const size = chunks * kt * k * Math.ceil(k / TAPS) * C / lanes;
+    const partial = applyAll({
       name: "masked_depthwise_grad_weight",
       key: `masked_depthwise_grad_weight:${x.shape}:${grid}:${kt}:${k}`,
-      outputs: [{ shape: partialShape, dtype: "f32" }],
+      outputs: [
+        { shape: [chunks, kt * k * k, C], dtype: "f32" },
+        { shape: [chunks, C], dtype: "f32" },
+      ],
       lowering: {
         kind: "kernel",
         dispatches: () => [
           dispatch(
             "maskedDepthwiseGrad",
-            { V, s, C: C / lanes, S, GH, GW, kt, k, blocks, chunk, size: partialSize },
-            [0, 1, 2, 3, 4],
-            workgroups(partialSize),
+            { V, s, C: C / lanes, S, GH, GW, kt, k, blocks, chunk, size },
+            [0, 1, 2, 3, 4, 5],
+            workgroups(size),
             lanes,
           ),
         ],
       },
     }, [dy, x, keep, restore]);
-    return sum(partial, [0]);
+    return partial.map((part) => sum(part, [0]));
   };
   return correlate(x, channelsLast(weight), bias, false);
 }
@@ -169,9 +182,13 @@ function channelsLast(weight: Tensor): Tensor {
   return permute(reshape(weight, [C, sizeOf(weight.shape) / C]), [1, 0]);
 }
 
-/** The bias's gradient: the sum over all but the channels. */
-function overPlaces(dy: Tensor): Tensor {
-  return sum(dy, dy.shape.slice(0, -1).map((_, axis) => axis));
+/**
+ * How many of `parts` rows or blocks, of `places` each, one invocation adds: so few that a GPU is busy
+ * and sums stay precise, so many that the partial sums are small beside the maps.
+ */
+function chunkOf(parts: number, places: number): number {
+  const added = Math.min(Math.max(64, parts * places / 64), 1024);
+  return Math.ceil(added / places);
 }
 
 /** Sizes of a kernel over `axes` axes, which are space, or time and space. */

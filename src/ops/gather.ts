@@ -43,6 +43,7 @@ export function gather(x: Tensor, index: Tensor, inverse: Tensor): Tensor {
     name: "gather",
     key: `gather:${x.shape}:${K}`,
     outputs: [{ shape: [n, K, C], dtype: "f32" }],
+    activation: "follows",
     lowering: {
       kind: "kernel",
       dispatches: () => [

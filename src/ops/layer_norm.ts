@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { apply, applyAll, dispatch, workgroups } from "../op.ts";
-import { sizeOf, type Tensor } from "../tensor.ts";
+import { applyAll, type Dispatch, dispatch, type Target, workgroups } from "../op.ts";
+import { type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { sum } from "./reduce.ts";
 import { reshape, slice } from "./shape.ts";
 
@@ -25,32 +25,31 @@ export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, eps: number): T
       `Cannot normalise [${x.shape}] with gain [${gain.shape}] and bias [${bias.shape}]`,
     );
   }
-  const rows = sizeOf(x.shape) / width;
-  const lanes = width % 4 === 0 ? 4 : 1;
-  const constants = { C: width / lanes, lanes, rows };
+  const sizes = sizesOf(x.shape);
   const [y] = applyAll({
     name: "layer_norm",
     key: `layer_norm:${x.shape}:${eps}`,
-    outputs: [{ shape: x.shape, dtype: "f32" }, { shape: [rows, 2], dtype: "f32" }],
+    outputs: [{ shape: x.shape, dtype: "f32" }, { shape: [sizes.rows, 2], dtype: "f32" }],
+    activation: "follows",
     lowering: {
       kind: "kernel",
-      dispatches: () => [
-        dispatch("layerNorm", { ...constants, eps }, [0, 1, 2, 3, 4], workgroups(rows), lanes),
-      ],
+      dispatches: (target) => [normalising(target, sizes, eps)],
     },
     vjp: ([dy], [x, gain], [, moments]) => {
-      const dx = apply({
+      const chunk = chunkOf(sizes.rows);
+      const chunks = Math.ceil(sizes.rows / chunk);
+      const [dx, partial] = applyAll({
         name: "layer_norm_grad",
         key: `layer_norm_grad:${x.shape}`,
-        outputs: [{ shape: x.shape, dtype: "f32" }],
+        // Gradients of gain and bias are added first within chunks of rows.
+        outputs: [{ shape: x.shape, dtype: "f32" }, { shape: [chunks, 2, width], dtype: "f32" }],
+        activation: "follows",
         lowering: {
           kind: "kernel",
-          dispatches: () => [
-            dispatch("layerNormGrad", constants, [0, 1, 2, 3, 4], workgroups(rows), lanes),
-          ],
+          dispatches: (target) => gradient(target, sizes, chunk),
         },
       }, [dy!, x, gain, moments]);
-      const parameters = gainGrad(dy!, x, moments);
+      const parameters = sum(partial, [0]);
       return [
         dx,
         reshape(slice(parameters, 0, 0, 1), gain.shape),
@@ -61,28 +60,74 @@ export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, eps: number): T
   return y;
 }
 
-/** Gradients of gain and bias, [2, C], added first within chunks of rows. */
-function gainGrad(dy: Tensor, x: Tensor, moments: Tensor): Tensor {
-  const width = x.shape.at(-1)!;
-  const rows = sizeOf(x.shape) / width;
-  const chunk = 64;
+/** Rows of `C` elems, each of so many lanes. */
+interface Sizes {
+  readonly rows: number;
+  readonly C: number;
+  readonly lanes: 1 | 4;
+}
+
+function sizesOf(shape: Shape): Sizes {
+  const width = shape.at(-1)!;
+  const lanes = width % 4 === 0 ? 4 : 1;
+  return { rows: sizeOf(shape) / width, C: width / lanes, lanes };
+}
+
+/** Rows that are added to one partial sum: about 1024 sums, none of many or few rows. */
+function chunkOf(rows: number): number {
+  return Math.min(128, Math.max(12, Math.ceil(rows / 1024)));
+}
+
+/** Elems of a row that the invocations of a subgroup or a team hold. */
+const [SUBGROUP, TEAM] = [256, 1024];
+
+/** How many invocations of a GPU share a row, of four elems each, and how many are in a workgroup. */
+function teamOf(C: number): { team: number; size: number } {
+  const power = (count: number) => 2 ** Math.ceil(Math.log2(count));
+  const team = Math.max(power(C / 4), Math.min(16, power(C)));
+  return { team, size: Math.max(64, team) };
+}
+
+/** The launch that normalises: whole rows in registers where they fit. */
+function normalising({ cpu, broadcast }: Target, sizes: Sizes, eps: number): Dispatch {
+  const { rows, C, lanes } = sizes;
+  const operands = [0, 1, 2, 3, 4];
+  if (cpu && broadcast && C <= SUBGROUP) {
+    // Enough subgroups for all cores, of enough rows that loading gain and bias hardly counts.
+    const chunk = Math.min(16, Math.ceil(rows / 32));
+    const groups = workgroups(64 * Math.ceil(rows / chunk));
+    return dispatch("layerNormBroadcast", { ...sizes, chunk, eps }, operands, groups, lanes);
+  }
+  if (!cpu && C <= TEAM) {
+    const { team, size } = teamOf(C);
+    const groups = workgroups(64 * Math.ceil(rows / (size / team)));
+    return dispatch("layerNormWorkgroup", { ...sizes, team, size, eps }, operands, groups, lanes);
+  }
+  return dispatch("layerNorm", { ...sizes, eps }, operands, workgroups(rows), lanes);
+}
+
+/** The launches of all gradients; those of gain and bias for each chunk of rows. */
+function gradient({ cpu, broadcast }: Target, sizes: Sizes, chunk: number): Dispatch[] {
+  const { rows, C, lanes } = sizes;
+  const operands = [0, 1, 2, 3, 4, 5];
   const chunks = Math.ceil(rows / chunk);
+  const groups = workgroups(64 * chunks);
+  if (cpu && broadcast && C <= SUBGROUP) {
+    return [dispatch("layerNormGradBroadcast", { ...sizes, chunk }, operands, groups, lanes)];
+  }
+  if (!cpu && C <= TEAM) {
+    const constants = { ...sizes, chunk, ...teamOf(C) };
+    return [dispatch("layerNormGradWorkgroup", constants, operands, groups, lanes)];
+  }
+  const width = C * lanes;
   const size = chunks * width;
-  const partial = apply({
-    name: "layer_norm_grad_gain",
-    key: `layer_norm_grad_gain:${x.shape}`,
-    outputs: [{ shape: [chunks, 2, width], dtype: "f32" }],
-    lowering: {
-      kind: "kernel",
-      dispatches: () => [
-        dispatch(
-          "layerNormGradGain",
-          { C: width, rows, chunk, size },
-          [0, 1, 2, 3],
-          workgroups(size),
-        ),
-      ],
-    },
-  }, [dy, x, moments]);
-  return sum(partial, [0]);
+  return [
+    dispatch("layerNormGrad", { ...sizes }, [0, 1, 2, 3, 4], workgroups(rows), lanes),
+    dispatch(
+      "layerNormGradGain",
+      { C: width, rows, chunk, size },
+      [0, 1, 3, 5],
+      workgroups(size),
+    ),
+  ];
 }

@@ -50,6 +50,7 @@ export function elementwise(
     name,
     key: `${text}:${shape}`,
     outputs: [{ shape, dtype: "f32" }],
+    activation: "follows",
     lowering: { kind: "map", expression: text },
     vjp: slopes && (([dy], _, [y]) =>
       operands.flatMap((operand, i) => {
@@ -169,6 +170,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
     name: "broadcast",
     key: `$0:${shape}`,
     outputs: [{ shape, dtype: "f32" }],
+    activation: "follows",
     lowering: { kind: "map", expression: "$0" },
     vjp: ([dy]) => [sumTo(dy!, x.shape)],
   }, [x]);

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { apply, type Dispatch, dispatch, type Target } from "../op.ts";
+import type { KernelName } from "../../kernels/mod.ts";
+import { apply, choose, type Dispatch, dispatch, type Target } from "../op.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { add } from "./map.ts";
 import { sum } from "./reduce.ts";
@@ -34,16 +35,51 @@ export interface Product {
   readonly c: Layout;
 }
 
+type Operands = readonly [a: number, b: number, c: number];
+
 /** The launch of a product, with the variant that suits the adapter and the shape. */
-export function productDispatch(
+export function productDispatch(target: Target, product: Product, operands: Operands): Dispatch {
+  const { M, N, K, outer, inner, a, b } = product;
+  const layout = `${a.transpose ? "T" : "N"}${b.transpose ? "T" : "N"}`;
+  const rows = fitsFours(product) ? " in fours" : "";
+  const key = `product ${M} × ${N} × ${K} × ${outer * inner} ${layout}${rows}`;
+  return choose(target, key, productVariants(target, product, operands));
+}
+
+/** Workgroups that keep a GPU busy. */
+const BUSY = 256;
+
+/** The launches of a product that may be fastest, the best guess first; one on CPU adapters. */
+export function productVariants(
   target: Target,
   product: Product,
-  operands: readonly [a: number, b: number, c: number],
-): Dispatch {
-  const { M, N, K, outer, inner, scale, a, b, c } = product;
-  const wide = target.cpu && target.broadcast && fitsFours(product);
-  const unit = wide ? 4 : 1;
-  const constants = {
+  operands: Operands,
+): readonly [Dispatch, ...Dispatch[]] {
+  const { M, N } = product;
+  const batch = product.outer * product.inner;
+  const tiles = (rows: number, cols = rows) =>
+    [Math.ceil(N / cols), Math.ceil(M / rows), batch] as const;
+  const fours = fitsFours(product);
+  const launch = (kernel: ProductKernel, groups: Dispatch["workgroups"], unit: 1 | 4) =>
+    dispatch(kernel, constantsOf(product, unit), operands, groups);
+
+  const small = launch("matmul", tiles(32), 1);
+  if (target.cpu) {
+    return [target.broadcast && fours ? launch("matmulBroadcast", tiles(16, 64), 4) : small];
+  }
+  if (M < 16 || N < 16) return [small];
+  const tile = fours ? launch("matmulTileFours", tiles(64), 4) : launch("matmulTile", tiles(64), 1);
+  if (sizeOf(tiles(64)) < BUSY / 4) return [tile, small];
+  if (!fours || M <= 64 || N <= 64) return [tile];
+  const large = launch("matmulTileLarge", tiles(128), 4);
+  return sizeOf(tiles(128)) < BUSY ? [tile, large] : [large, tile];
+}
+
+type ProductKernel = Extract<KernelName, `matmul${string}`>;
+
+/** Constants of a kernel whose offsets and strides count `unit` elements. */
+function constantsOf({ M, N, K, inner, scale, a, b, c }: Product, unit: 1 | 4) {
+  return {
     ...{ M, N, K, inner, scale },
     ...{ transposeA: a.transpose ?? false, offsetA: a.offset / unit, rowA: a.row / unit },
     ...{ outerA: a.outer / unit, innerA: a.inner / unit },
@@ -52,16 +88,6 @@ export function productDispatch(
     ...{ offsetC: c.offset / unit, rowC: c.row / unit },
     ...{ outerC: c.outer / unit, innerC: c.inner / unit },
   };
-  const batch = outer * inner;
-  if (wide) {
-    const groups = [Math.ceil(N / 64), Math.ceil(M / 16), batch] as const;
-    return dispatch("matmulBroadcast", constants, operands, groups);
-  }
-  if (!target.cpu && M >= 16 && N >= 16) {
-    const groups = [Math.ceil(N / 64), Math.ceil(M / 64), batch] as const;
-    return dispatch("matmulTile", constants, operands, groups);
-  }
-  return dispatch("matmul", constants, operands, [Math.ceil(N / 32), Math.ceil(M / 32), batch]);
 }
 
 /** Whether every row that is read or written along its length divides into fours. */
@@ -126,9 +152,11 @@ export function matmul(
     name: "matmul",
     key: `matmul:${a.shape}:${b.shape}:${transposeA}:${transposeB}`,
     outputs: [{ shape, dtype: "f32" }],
+    activation: transposeA ? undefined : "follows", // transposed it is a part of a weight's gradient
     lowering: {
       kind: "kernel",
       dispatches: (target) => [productDispatch(target, product, [0, 1, 2])],
+      epilogue: true,
     },
     vjp: ([dy]) => [
       transposeA
@@ -181,12 +209,14 @@ function rowProduct(x: Tensor, weight: Tensor): Tensor {
     name: "linear",
     key: `linear:${x.shape}:${weight.shape}`,
     outputs: [{ shape: [R, O], dtype: "f32" }],
+    activation: "always",
     lowering: {
       kind: "kernel",
       dispatches: (target) => [productDispatch(target, product, [0, 1, 2])],
+      epilogue: true,
     },
     vjp: ([dy]) => {
-      const parts = splits(R);
+      const parts = splits(R, O, I);
       const partial = matmul(
         reshape(dy!, [parts, R / parts, O]),
         reshape(x, [parts, R / parts, I]),
@@ -197,9 +227,15 @@ function rowProduct(x: Tensor, weight: Tensor): Tensor {
   }, [x, weight]);
 }
 
-/** Parts in which a weight gradient's long sum is taken: a divisor of the rows, each of 512 or more. */
-function splits(rows: number): number {
-  for (let parts = Math.min(16, Math.floor(rows / 512)); parts > 1; parts--) {
+/**
+ * Parts in which a weight gradient's long sum is taken, for precision, and for enough workgroups where
+ * the result is small: a divisor of the rows. It depends on nothing but the shape.
+ */
+export function splits(rows: number, O: number, I: number): number {
+  const tiles = Math.ceil(O / 64) * Math.ceil(I / 64);
+  const precise = Math.min(16, rows / 512);
+  const busy = Math.min(BUSY / tiles, rows / 256);
+  for (let parts = Math.floor(Math.max(precise, busy)); parts > 1; parts--) {
     if (rows % parts === 0) return parts;
   }
   return 1;

@@ -4,7 +4,7 @@
  * @module
  */
 import { apply, dispatch, workgroups } from "../op.ts";
-import { sameShape, type Shape, sizeOf, type Tensor } from "../tensor.ts";
+import { type Aval, sameShape, type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { broadcastTo, mul, square } from "./map.ts";
 import { reshape } from "./shape.ts";
 
@@ -78,31 +78,62 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
 function sumMiddle(x: Tensor, squares = false): Tensor {
   const [outer, length, inner] = x.shape;
   if (length === 1) return squares ? square(x) : x;
-  const lengths = [length];
-  while (lengths.at(-1)! > 1) lengths.push(Math.ceil(lengths.at(-1)! / CHUNK));
+  const passes = passesOf(length, inner);
+  const last = passes.length - 1;
   // The sum is the first output, the partial sums follow; operand 0 is x.
-  const passes = lengths.length - 1;
-  const place = (pass: number) => pass === 0 ? 0 : pass === passes ? 1 : pass + 1;
+  const place = (pass: number) => pass === 0 ? 0 : pass > last ? 1 : pass + 1;
   return apply({
     name: "sum",
     key: `sum:${x.shape}:${squares}`,
-    outputs: [1, ...lengths.slice(1, -1)].map((chunks) => ({
-      shape: [outer, chunks, inner],
-      dtype: "f32",
-    })),
+    outputs: [
+      { shape: [outer, 1, inner], dtype: "f32" },
+      ...passes.slice(0, -1).map(({ chunks, inner, lanes }): Aval => ({
+        shape: [outer, chunks, inner * lanes],
+        dtype: "f32",
+      })),
+    ],
     lowering: {
       kind: "kernel",
-      dispatches: () =>
-        lengths.slice(1).map((chunks, pass) => {
+      dispatches: ({ cpu }) =>
+        passes.map(({ R, inner, chunks, lanes }, pass) => {
           const size = outer * chunks * inner;
+          const [apart, step] = cpu ? [CHUNK, 1] : [1, chunks];
           return dispatch(
             "reduce",
-            { R: lengths[pass], inner, chunk: CHUNK, chunks, squares: squares && pass === 0, size },
+            { R, inner, chunk: CHUNK, chunks, apart, step, squares: squares && pass === 0, size },
             [place(pass), place(pass + 1)],
             workgroups(size),
+            lanes,
           );
         }),
     },
     vjp: ([dy]) => [squares ? mul(mul(dy!, 2), x) : broadcastTo(dy!, x.shape)],
   }, [x]);
+}
+
+/** One pass over an axis: R elems become `chunks`. */
+interface Pass {
+  readonly R: number;
+  readonly inner: number;
+  readonly chunks: number;
+  readonly lanes: 1 | 4;
+}
+
+/** Passes over [outer, length, inner], in fours where inner divides by them or a long row does. */
+function passesOf(length: number, inner: number): Pass[] {
+  const passes: Pass[] = [];
+  const add = (length: number, inner: number, lanes: 1 | 4, most: number): number => {
+    let R = length;
+    while (R > most) {
+      const chunks = Math.ceil(R / CHUNK);
+      passes.push({ R, inner, chunks, lanes });
+      R = chunks;
+    }
+    return R;
+  };
+  if (inner % 4 === 0) add(length, inner / 4, 4, 1);
+  else if (inner === 1 && length > CHUNK && length % 4 === 0) {
+    add(4 * add(length / 4, 1, 4, CHUNK / 4), 1, 1, 1);
+  } else add(length, inner, 1, 1);
+  return passes;
 }

@@ -57,6 +57,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
     name: "permute",
     key: `permute:${x.shape}:${order}`,
     outputs: [{ shape, dtype: "f32" }],
+    activation: "follows",
     lowering: {
       kind: "kernel",
       dispatches: () => [
@@ -118,6 +119,7 @@ function shift(x: Tensor, axis: number, offset: number, length: number): Tensor 
     name: "shift",
     key: `shift:${shape}:${axis}:${offset}:${x.shape[axis]}`,
     outputs: [{ shape, dtype: "f32" }],
+    activation: "follows",
     lowering: {
       kind: "kernel",
       dispatches: () => [

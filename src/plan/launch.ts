@@ -6,7 +6,8 @@
 import { type Device, pipelineOf, readBuffers, sourceOf } from "../device.ts";
 import { workgroups } from "../op.ts";
 import type { Group } from "./fuse.ts";
-import { mapKernel } from "./map.ts";
+import { halfKernel } from "./half.ts";
+import { epilogueKernel, mapKernel } from "./map.ts";
 import type { Graph } from "./trace.ts";
 
 /** Which op, on what. */
@@ -36,34 +37,45 @@ export function launchesOf(
   group: Group,
   inPlace: ReadonlyMap<number, number>,
 ): Launch[] {
-  const { op, stage, inputs, outputs } = group.steps.at(-1)!;
-  const { lowering } = op;
-  if (lowering.kind === "map") {
-    const kernel = mapKernel(group, inPlace);
+  const { kernel, maps, outputs } = group;
+  const { op, stage } = group.steps.at(-1)!;
+  const name = group.steps.map((step) => step.op.name).join("+");
+  const about = { op: name, stage, shape: op.outputs[0].shape };
+  /** Of the bindings, those of values in half precision. */
+  const halves = (values: readonly number[]) =>
+    [...values.keys()].filter((binding) => graph.values[values[binding]].half);
+  if (!kernel) {
+    const { source, size, lanes, values } = mapKernel(group, inPlace);
+    const text = halfKernel(source, halves(values), lanes);
+    const pipeline = pipelineOf(device, text, { size }, "map");
+    return [{ ...about, pipeline, values, workgroups: workgroups(size), outputs }];
+  }
+  const { lowering, outputs: results } = kernel.op;
+  if (lowering.kind !== "kernel") return [];
+  const dispatches = lowering.dispatches(device.target);
+  const operands = [...kernel.inputs.map(({ value }) => value), ...kernel.outputs];
+  if (maps.length > 0) {
+    const [dispatch] = dispatches;
+    const bound = dispatch.operands.slice(0, -1); // all but the result
+    const written = epilogueKernel(group, inPlace, sourceOf(dispatch), bound.length);
+    const values = [...bound.map((operand) => operands[operand]), ...written.values];
+    const text = halfKernel(written.source, halves(values), written.lanes);
     return [{
-      op: group.steps.map((step) => step.op.name).join("+"),
-      stage,
-      shape: op.outputs[0].shape,
-      pipeline: pipelineOf(device, kernel.source, { size: kernel.size }, "map"),
-      values: kernel.bindings.map(({ value }) => value),
-      workgroups: workgroups(kernel.size),
-      outputs: group.outputs,
+      ...{ ...about, workgroups: dispatch.workgroups, values, outputs },
+      pipeline: pipelineOf(device, text, dispatch.constants, dispatch.kernel),
     }];
   }
-  if (lowering.kind === "view") return [];
-  const operands = [...inputs.map(({ value }) => value), ...outputs];
-  const dispatches = lowering.dispatches(device.target);
-  return dispatches.map((dispatch, i) => ({
-    op: op.name,
-    stage,
-    shape: op.outputs[0].shape,
-    pipeline: pipelineOf(device, sourceOf(dispatch), dispatch.constants, dispatch.kernel),
-    values: dispatch.operands.map((operand) => operands[operand]),
-    workgroups: dispatch.workgroups,
-    outputs: i === dispatches.length - 1
-      ? outputs.filter((value) => graph.values[value].dtype === "f32")
-      : [],
-  }));
+  return dispatches.map((dispatch, i) => {
+    const values = dispatch.operands.map((operand) => operands[operand]);
+    const text = halfKernel(sourceOf(dispatch), halves(values), dispatch.lanes);
+    return {
+      ...{ ...about, workgroups: dispatch.workgroups, values },
+      pipeline: pipelineOf(device, text, dispatch.constants, dispatch.kernel),
+      outputs: i === dispatches.length - 1
+        ? kernel.outputs.filter((_, i) => results[i].dtype === "f32")
+        : [],
+    };
+  });
 }
 
 /** Times every launch in a pass of its own. */

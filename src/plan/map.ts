@@ -1,5 +1,6 @@
 /**
- * The text of a fused elementwise kernel, from the template `kernels/map.wgsl`.
+ * The texts of fused elementwise steps: kernels of their own, from the template `kernels/map.wgsl`, or
+ * the end of another kernel.
  *
  * @module
  */
@@ -7,12 +8,13 @@ import { kernels } from "../../kernels/mod.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 import type { Group, GroupInput } from "./fuse.ts";
 
-/** A kernel written for a group, and which of the group's values it binds. */
-export interface MapKernel {
+/** A kernel written for a group, and which values it binds after its own operands. */
+export interface WrittenKernel {
   readonly source: string;
-  readonly size: number; // invocations
+  /** Results that are computed at once. */
+  readonly lanes: 1 | 4;
   /** Values to bind, in order. An output in place of an input is bound once, as the input. */
-  readonly bindings: readonly { readonly value: number; readonly access: "read" | "read_write" }[];
+  readonly values: readonly number[];
 }
 
 /** Whether an operand has a value of its own for every element of the result. */
@@ -20,34 +22,76 @@ export function isFull(shape: Shape, size: number): boolean {
   return sizeOf(shape) === size;
 }
 
+/** Whether four neighbours of the result can be computed at once, as far as this operand goes. */
+export function isReadInFours({ shape, to }: GroupInput): boolean {
+  return indexing(shape, to).fours !== undefined;
+}
+
 /**
  * Writes the kernel of a group of elementwise steps.
  *
  * @param inPlace For an output's value, the input value whose buffer it takes over.
+ * @returns Also the invocations that it takes.
  */
-export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): MapKernel {
+export function mapKernel(
+  group: Group,
+  inPlace: ReadonlyMap<number, number>,
+): WrittenKernel & { readonly size: number } {
   const size = sizeOf(group.steps[0].op.outputs[0].shape);
-  const accesses = group.inputs.map(({ shape, to }) => indexing(shape, to));
-  const lanes = size % 4 === 0 && accesses.every((access) => access.fours !== undefined) ? 4 : 1;
+  const lanes = size % 4 === 0 && group.operands.every(isReadInFours) ? 4 : 1;
+  const { declarations, body, values } = write(group, inPlace, { lanes, bound: 0 });
+  const types = replacePart(kernels.map.source, "types", typesOf(lanes));
+  const operands = replacePart(types, "operands", declarations);
+  return { source: replacePart(operands, "body", body), lanes, values, size: size / lanes };
+}
 
+/**
+ * Writes elementwise steps into the kernel whose result they take; what it would have stored, in
+ * fours or one by one, is `value` there, and its place `i`.
+ *
+ * @param source The kernel's text, with marks where its result is declared and stored.
+ * @param bound Operands that the kernel binds before its result.
+ */
+export function epilogueKernel(
+  group: Group,
+  inPlace: ReadonlyMap<number, number>,
+  source: string,
+  bound: number,
+): WrittenKernel {
+  const lanes = partOf(source, "operands").includes("array<vec4f>") ? 4 : 1;
+  const { declarations, body, values } = write(group, inPlace, { lanes, bound });
+  const functions = partOf(kernels.map.source, "functions");
+  const operands = [...typesOf(lanes), ...declarations, functions];
+  return {
+    source: replacePart(replacePart(source, "operands", operands), "body", body),
+    lanes,
+    values,
+  };
+}
+
+/** Declarations and statements of a group's elementwise steps, for elems of so many values. */
+function write(
+  { kernel, maps, operands, outputs }: Group,
+  inPlace: ReadonlyMap<number, number>,
+  { lanes, bound }: { readonly lanes: 1 | 4; readonly bound: number },
+) {
   const overwritten = new Set(inPlace.values());
-  const bindings: { value: number; access: "read" | "read_write" }[] = [];
+  const values: number[] = [];
   const declarations: string[] = [];
   const body: string[] = [];
   const bind = (name: string, value: number, access: "read" | "read_write", elem: string) => {
+    const binding = bound + values.push(value) - 1;
     declarations.push(
-      `@group(0) @binding(${bindings.length}) var<storage, ${access}> ${name}: array<${elem}>;`,
+      `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${elem}>;`,
     );
-    bindings.push({ value, access });
   };
 
   const nameOf = new Map<string, string>(); // reading of an operand → the variable that holds it
-  group.inputs.forEach((input, i) => {
-    const { value } = input;
-    const { index, fours } = accesses[i];
+  operands.forEach((input, i) => {
+    const { index, fours } = indexing(input.shape, input.to);
     const splat = lanes === 4 && fours === "splat";
-    const access = overwritten.has(value) ? "read_write" : "read";
-    bind(`x${i}`, value, access, splat ? "f32" : "elem");
+    const access = overwritten.has(input.value) ? "read_write" : "read";
+    bind(`x${i}`, input.value, access, splat ? "f32" : "elem");
     const at = lanes === 1
       ? index("i")
       : splat
@@ -59,7 +103,8 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
     nameOf.set(readingOf(input), `v${i}`);
   });
   const resultOf = new Map<number, string>();
-  group.steps.forEach((step, i) => {
+  if (kernel) resultOf.set(kernel.outputs[0], "value");
+  maps.forEach((step, i) => {
     const lowering = step.op.lowering as { expression: string };
     const to = step.op.outputs[0].shape;
     const names = step.inputs.map((operand) =>
@@ -70,26 +115,20 @@ export function mapKernel(group: Group, inPlace: ReadonlyMap<number, number>): M
     );
     resultOf.set(step.outputs[0], `r${i}`);
   });
-  group.outputs.forEach((value, i) => {
+  outputs.forEach((value, i) => {
     const over = inPlace.get(value);
     let name = `y${i}`;
     if (over === undefined) bind(name, value, "read_write", "elem");
-    else name = `x${group.inputs.findIndex((input) => input.value === over)}`;
+    else name = `x${operands.findIndex((input) => input.value === over)}`;
     body.push(`${name}[i] = ${resultOf.get(value)};`);
   });
+  return { declarations, body, values };
+}
 
-  const types = lanes === 4
+function typesOf(lanes: 1 | 4): string[] {
+  return lanes === 4
     ? ["alias elem = vec4f;", "alias bits = vec4u;"]
     : ["alias elem = f32;", "alias bits = u32;"];
-  const source = [["types", types], ["operands", declarations], ["body", body]] as const;
-  return {
-    source: source.reduce(
-      (text, [part, lines]) => replacePart(text, part, lines),
-      kernels.map.source,
-    ),
-    size: size / lanes,
-    bindings,
-  };
 }
 
 /** Equal for operands that a kernel reads alike, whatever their shapes. */
@@ -101,6 +140,12 @@ export function readingOf({ value, shape, to }: GroupInput): string {
 function replacePart(text: string, part: string, lines: readonly string[]): string {
   const [start, end] = [`// begin ${part}`, `// end ${part}`].map((mark) => text.indexOf(mark));
   return `${text.slice(0, start)}${lines.join("\n  ")}\n${text.slice(end)}`;
+}
+
+/** The lines between `// begin part` and `// end part`. */
+function partOf(text: string, part: string): string {
+  const [begin, end] = [`// begin ${part}\n`, `// end ${part}`];
+  return text.slice(text.indexOf(begin) + begin.length, text.indexOf(end));
 }
 
 /**

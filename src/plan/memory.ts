@@ -1,6 +1,8 @@
 /**
- * Buffers for the values of a plan: a value lives from its step to its last use, and takes the
- * smallest free slot that fits it without wasting half. Pure; knows nothing of WebGPU.
+ * Buffers for the values of a plan: a value lives from its step to its last use, and shares a slot
+ * with others that live at other times. Pure; knows nothing of WebGPU.
+ *
+ * A slot is a whole buffer, since WebGPU lets no kernel write to a buffer that it also reads from.
  *
  * @module
  */
@@ -18,47 +20,71 @@ export interface Lifetime {
 export interface Assignment {
   /** Slot of each value. */
   readonly slotOf: readonly number[];
-  /** Bytes of each slot. */
+  /** Bytes of each slot, the largest first. */
   readonly slots: readonly number[];
   /** Which value took the place of which. */
   readonly inPlace: ReadonlyMap<number, number>;
+}
+
+/** Values that overwrite each other, as one. */
+interface Span {
+  readonly values: number[];
+  readonly bytes: number;
+  readonly first: number;
+  last: number;
 }
 
 /**
  * Assigns slots; no two values that live at the same step share one, except a value and the one
  * that it overwrites.
  *
+ * The largest values come first, and each takes the smallest slot that is free for as long as it lives
+ * (greedy by size, arXiv:2001.03288), so that every slot is as large as its first value.
+ *
  * @param lifetimes In any order; `over` names positions in this list.
  */
 export function assignSlots(lifetimes: readonly Lifetime[]): Assignment {
+  const { spans, inPlace } = spansOf(lifetimes);
+  const slots: { readonly bytes: number; readonly spans: Span[] }[] = [];
   const slotOf = Array<number>(lifetimes.length).fill(-1);
-  const slots: number[] = [];
-  const busyUntil: number[] = []; // per slot, the last step of its value
-  const overwritten = new Set<number>();
+  spans.sort((a, b) => b.bytes - a.bytes || a.first - b.first);
+  for (const span of spans) {
+    const isFree = ({ spans }: typeof slots[number]) =>
+      spans.every((other) => other.last < span.first || span.last < other.first);
+    let slot = slots.findLastIndex(isFree); // slots come to be from the largest to the smallest
+    if (slot < 0) slot = slots.push({ bytes: span.bytes, spans: [] }) - 1;
+    slots[slot].spans.push(span);
+    for (const value of span.values) slotOf[value] = slot;
+  }
+  return { slotOf, slots: slots.map(({ bytes }) => bytes), inPlace };
+}
+
+/** Lets values overwrite what dies where they are made, if it is as large. */
+function spansOf(
+  lifetimes: readonly Lifetime[],
+): { spans: Span[]; inPlace: Map<number, number> } {
   const inPlace = new Map<number, number>();
+  const spanOf = new Map<number, Span>(); // of values that nothing has overwritten yet
+  const spans: Span[] = [];
   const order = lifetimes.keys().toArray().sort((a, b) =>
     lifetimes[a].first - lifetimes[b].first || lifetimes[b].bytes - lifetimes[a].bytes
   );
   for (const i of order) {
     const { bytes, first, last, over = [] } = lifetimes[i];
     const victim = over.find((j) =>
-      lifetimes[j].last === first && lifetimes[j].bytes === bytes && !overwritten.has(j)
+      lifetimes[j].last === first && lifetimes[j].bytes === bytes && spanOf.has(j)
     );
-    let slot = victim === undefined ? -1 : slotOf[victim];
-    if (victim !== undefined) {
+    const span = victim === undefined ? { values: [], bytes, first, last } : spanOf.get(victim)!;
+    if (victim === undefined) spans.push(span);
+    else {
       inPlace.set(i, victim);
-      overwritten.add(victim);
-    } else {
-      slots.forEach((size, candidate) => {
-        const fits = busyUntil[candidate] < first && size >= bytes && size < 2 * bytes;
-        if (fits && (slot < 0 || size < slots[slot])) slot = candidate;
-      });
+      spanOf.delete(victim);
     }
-    if (slot < 0) slot = slots.push(bytes) - 1;
-    slotOf[i] = slot;
-    busyUntil[slot] = last;
+    span.values.push(i);
+    span.last = last;
+    spanOf.set(i, span);
   }
-  return { slotOf, slots, inPlace };
+  return { spans, inPlace };
 }
 
 /**
@@ -78,4 +104,27 @@ export function liveBytes(
   });
   let live = 0;
   return change.slice(0, steps).map((bytes) => live += bytes);
+}
+
+/**
+ * Finds a buffer for each slot in a pool, the largest slot first; adds those that the pool lacks.
+ *
+ * @param pool Bytes of its buffers; new ones are added at its end.
+ * @returns For each slot, the place of its buffer in the pool.
+ */
+export function takeFrom(pool: number[], slots: readonly number[]): number[] {
+  const free = new Set(pool.keys());
+  const taken: number[] = [];
+  const order = slots.keys().toArray().sort((a, b) => slots[b] - slots[a]);
+  for (const slot of order) {
+    let best = -1;
+    for (const buffer of free) {
+      const fits = pool[buffer] >= slots[slot] && pool[buffer] < 2 * slots[slot] + 4096;
+      if (fits && (best < 0 || pool[buffer] < pool[best])) best = buffer;
+    }
+    if (best < 0) best = pool.push(slots[slot]) - 1;
+    free.delete(best);
+    taken[slot] = best;
+  }
+  return taken;
 }

@@ -3,13 +3,16 @@
  *
  * @module
  */
-import { createBuffer, type Device, MemoryError, readBuffers } from "../device.ts";
+import { type Device, MemoryError, readBuffers } from "../device.ts";
 import { bytesOf, node, sameShape, type Tensor } from "../tensor.ts";
 import { entries, map, type Tree } from "../tree.ts";
-import { fuse } from "./fuse.ts";
+import { allOf, buffersOf, deviceBuffers } from "./buffers.ts";
+import { calibrate } from "./calibrate.ts";
+import { type CompileOptions, draft } from "./draft.ts";
 import { type Launch, launchesOf, type Location, time, type Timing } from "./launch.ts";
-import { checkLimits, place, type StageBytes } from "./place.ts";
-import { trace, type Value } from "./trace.ts";
+import { peaksOf, type StageBytes, valuesOfArguments } from "./place.ts";
+
+export type { CompileOptions } from "./draft.ts";
 
 /** A compiled function. */
 export interface Plan<Args, Results> {
@@ -37,13 +40,6 @@ export interface Plan<Args, Results> {
   describe(): string;
   /** Frees the buffers that belong to the plan alone; its results die with it. */
   destroy(): void;
-}
-
-export interface CompileOptions {
-  /** Arguments, by path or its beginning, whose buffers the results at the same paths take over. */
-  readonly donate?: readonly string[];
-  /** False leaves elementwise steps alone. */
-  readonly fuse?: boolean;
 }
 
 /**
@@ -86,58 +82,24 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
   device: Device,
   fn: (args: Args) => Results,
   args: Args,
-  { donate = [], fuse: fusing = true }: CompileOptions,
+  options: CompileOptions,
   own: GPUBuffer[],
 ): Promise<Plan<Args, Results>> {
   const { gpu } = device;
-  const given = entries<Tensor>(args);
-  const holes = given.map(([, leaf], index) => node(leaf, { kind: "argument", index }));
-  let next = 0;
-  const returned = fn(map<Tensor, Tensor, Args>(args, () => holes[next++]));
-  const wanted = entries<Tensor>(returned);
-  const graph = trace([...wanted.map(([, leaf]) => leaf)]);
-  checkLimits(device, graph, given.map(([path]) => path));
-  const groups = fuse(graph, gpu.limits.maxStorageBuffersPerShaderStage, fusing);
-
-  // Buffers: given ones, then results, then slots.
-  const buffers = Array<GPUBuffer | undefined>(graph.values.length).fill(undefined);
-  const allocate = (value: Value | Tensor, label: string) => {
-    const buffer = createBuffer(device, bytesOf(value), label);
-    own.push(buffer);
-    return buffer;
-  };
-  const valueOfArgument = new Map<number, number>();
-  const uploads = given.map(([path, leaf]) =>
-    leaf.source.kind === "device" ? undefined : allocate(leaf, path)
-  );
-  const bound = given.map(([, { source }], index) =>
-    source.kind === "device" ? source.buffer : uploads[index]!
-  );
-  graph.values.forEach(({ source }, value) => {
-    if (source?.kind === "argument") {
-      valueOfArgument.set(source.index, value);
-      buffers[value] = bound[source.index];
-    } else if (source?.kind === "device") buffers[value] = source.buffer;
-    else if (source?.kind === "host") {
-      buffers[value] = allocate(graph.values[value], "constant");
-      gpu.queue.writeBuffer(buffers[value], 0, source.data as Float32Array<ArrayBuffer>);
-    }
-  });
+  const drafted = draft(device, fn, args, options);
+  const { given, returned, graph, groups, outcomes } = drafted;
+  const { inPlace, copies, live } = drafted.placement;
+  await calibrate(device, graph);
 
   gpu.pushErrorScope("out-of-memory");
   gpu.pushErrorScope("validation");
-  const outcomes = graph.results.map((value, i) => ({
-    value,
-    argument: given.findIndex(([path, leaf]) =>
-      path === wanted[i][0] && bytesOf(leaf) === bytesOf(graph.values[value]) &&
-      donate.some((prefix) => path === prefix || path.startsWith(`${prefix}.`))
-    ),
-  }));
-  const { inPlace, copies, kept, live } = place(device, graph, groups, buffers, allocate, {
-    results: outcomes,
-    valueOfArgument,
-    bound,
-  });
+  const allocator = deviceBuffers(device, own);
+  const laid = buffersOf(drafted, allocator);
+  const { bound, values: buffers, kept } = laid;
+  const uploads = given.map(([, leaf], index) =>
+    leaf.source.kind === "device" ? undefined : bound[index]
+  );
+  const valueOfArgument = valuesOfArguments(graph);
   const donated = new Set(outcomes.map(({ argument }) => argument));
   bound.forEach((buffer, index) => {
     const twice = bound.indexOf(buffer) !== index || bound.lastIndexOf(buffer) !== index ||
@@ -186,7 +148,7 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
         // What the host gives never goes to a buffer that the caller gave.
         const buffer = source.kind === "device"
           ? source.buffer
-          : uploads[index] ??= allocate(leaf, path);
+          : uploads[index] ??= allocator.own(leaf, path);
         rebind(index, buffer);
       }
       if (source.kind === "host") {
@@ -210,7 +172,8 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
     }
   };
   const finish = (encoder: GPUCommandEncoder) => {
-    for (const { from, to, bytes } of copies) {
+    for (const { from, to } of copies) {
+      const bytes = bytesOf(graph.values[from]);
       encoder.copyBufferToBuffer(kept.get(from) ?? buffers[from]!, 0, bound[to], 0, bytes);
     }
     gpu.queue.submit([encoder.finish()]);
@@ -220,17 +183,12 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
     pass.setBindGroup(0, bind(launch));
     pass.dispatchWorkgroups(...launch.workgroups);
   };
-  const all = new Set([...buffers, ...bound, ...kept.values()].filter((b) => b !== undefined));
-  const copied = new Map(copies.map(({ from, to, result }) => [result, { from, to }]));
-  next = 0;
-  const results: Results = map<Tensor, Tensor, Results>(returned, (leaf) => {
-    const i = next++;
-    const { value, argument } = outcomes[i];
-    const copy = copied.get(i);
-    const stays = argument >= 0 && valueOfArgument.get(argument) === value;
-    const buffer = copy ? bound[copy.to] : !stays && kept.get(value) || buffers[value]!;
-    return node(leaf, { kind: "device", buffer });
-  });
+  const all = allOf(laid);
+  let next = 0;
+  const results: Results = map<Tensor, Tensor, Results>(
+    returned,
+    (leaf) => node(leaf, { kind: "device", buffer: laid.results[next++] }),
+  );
 
   const run = (args: Args) => {
     accept(args);
@@ -266,7 +224,11 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
           bytes: bytesOf(graph.values[value]),
         }));
         const read = await readBuffers(device, sources);
-        if (read.some((bytes) => !new Float32Array(bytes).every(Number.isFinite))) {
+        const isBad = read.some((bytes, i) => {
+          const { half } = graph.values[launch.outputs[i]];
+          return !(half ? new Float16Array(bytes) : new Float32Array(bytes)).every(Number.isFinite);
+        });
+        if (isBad) {
           const { op, stage, shape } = launch;
           return { op, stage, shape };
         }
@@ -276,7 +238,7 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
     results,
     buffers: all,
     peakBytes: [...all].reduce((sum, { size }) => sum + size, 0),
-    live,
+    live: peaksOf(groups, live),
     describe: () =>
       launches.map(({ op, stage, shape }, i) => `${i} ${stage ?? "-"} ${op} [${shape}]`).join("\n"),
     destroy: () => own.forEach((buffer) => buffer.destroy()),

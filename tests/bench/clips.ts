@@ -1,4 +1,4 @@
-/** How fast clips are decoded, with one worker and with two, and whether a training step waits for them. */
+/** How fast clips are decoded, with one worker and with two. */
 import { encodeClip } from "../../data/clips/encode.ts";
 import { findClips } from "../../data/clips/find.ts";
 import { loadClips } from "../../data/clips/loader.ts";
@@ -6,19 +6,14 @@ import { motionClip, MOTIONS } from "../../data/clips/motion.ts";
 import { findImages } from "../../data/find.ts";
 import { openSource } from "../../data/source.ts";
 import { photosFolder } from "../../pipelines/images.ts";
-import { override } from "../../pipelines/recipe.ts";
-import { videoQuickstart } from "../../pipelines/recipes/video.ts";
-import { prepare } from "../../pipelines/train.ts";
-import { openClips } from "../../pipelines/video/clips.ts";
-import { videoTask } from "../../pipelines/video/pretrain.ts";
 import { fold, key } from "../../src/random.ts";
-import type { Device } from "../../src/device.ts";
+import type { Line } from "./measure.ts";
 
 const VIDEO = { frames: 150, width: 340, height: 256 };
 const MEASURED = 6; // batches of 4 clips
 
-/** Clips of 16 frames, every fourth, as for Kinetics; then the video quickstart's step. */
-export async function* clips(device: Device) {
+/** Clips of 16 frames, every fourth, as for Kinetics. */
+export async function* clips(): AsyncGenerator<Line> {
   const folder = await Deno.makeTempDir();
   try {
     await writeVideos(folder);
@@ -43,15 +38,6 @@ export async function* clips(device: Device) {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-  const recipe = override(videoQuickstart, ["schedule.steps=25", "data.workers=2"]);
-  const trainer = await prepare(device, videoTask(recipe, (await openClips(recipe.data)).train));
-  const metrics = (await Array.fromAsync(trainer.run())).flat().slice(1);
-  const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
-  const rate = median(metrics.map(({ imagesPerSecond }) => imagesPerSecond));
-  yield {
-    ...{ case: "step-video-quickstart", ms: 1000 * recipe.batch.micro / rate, clips_per_s: rate },
-    data_wait_percent: median(metrics.map(({ dataWait }) => 100 * dataWait)),
-  };
 }
 
 /** Videos of five seconds, one of each motion. */

@@ -313,13 +313,13 @@ Deno.test("pretrain says how to get an adapter where there is none", async () =>
 });
 
 Deno.test("pretrain names the tensor and stage that exceed the adapter, and writes nothing", async () => {
-  // 128 × 128 × 8 rows of 512 hidden units: 256 MiB, twice WebGPU's default limit.
+  // 128 × 128 rows of 4096 hidden units: 256 MiB an image, twice WebGPU's default limit.
   const adapter = await navigator.gpu.requestAdapter();
   const factor = Math.ceil(adapter!.limits.maxStorageBufferBindingSize / 2 ** 27);
   await fails(
     [
       ...[...TINY, "--dense", "--data", await drawings(8), "--steps", "1", "--out", never],
-      ...["model.imageSize=512,512", `model.mlpRatios=${64 * factor},1,1`],
+      ...["model.imageSize=512,512", `model.mlpRatios=${512 * factor},1,1`],
       ...["model.decoderDim=16", "batch.micro=8"],
     ],
     1,

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { nearest, override, type Recipe, UsageError, validate } from "../../pipelines/recipe.ts";
+import {
+  checkContinues,
+  nearest,
+  override,
+  type Recipe,
+  type RunSettings,
+  UsageError,
+  validate,
+} from "../../pipelines/recipe.ts";
+import { readRecipe } from "../../pipelines/run_folder.ts";
 import { validateFinetune } from "../../pipelines/finetune_recipe.ts";
 import { validateProbe } from "../../pipelines/probe_recipe.ts";
 import { findRecipe, finetuneRecipes, probeRecipes, recipes } from "../../pipelines/recipes/mod.ts";
@@ -29,6 +38,23 @@ function assertUsage(action: () => unknown, message: string) {
 function refused(assignments: string[], message: string, recipe: Recipe = quickstart) {
   assertUsage(() => validate(override(recipe, assignments)), message);
 }
+
+Deno.test("readRecipe() takes recipes of before a field was there as runs were then", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const recipe of [quickstart, ...finetuneRecipes, ...probeRecipes]) {
+      const { memory: _, ...earlier } = recipe as Recipe;
+      await Deno.writeTextFile(`${folder}/recipe.json`, JSON.stringify(earlier));
+      const read = await readRecipe(folder, (): RunSettings => recipe);
+      assert.deepEqual(read, recipe);
+      checkContinues(read, recipe);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  const blocks = override(quickstart, ["memory.recompute=blocks"]);
+  checkContinues(quickstart, blocks); // a run may change it as it goes on
+});
 
 Deno.test("recipes are valid, plain data, and named once", () => {
   for (const recipe of recipes) {

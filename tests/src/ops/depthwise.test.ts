@@ -68,7 +68,13 @@ Deno.test("depthwise() matches its float64 reference and gradient", async (t) =>
     [5, [1, 4, 7, 4]],
     [7, [2, 3, 2, 2]], // the kernel reaches beyond the map on every side
     [5, [1, 1, 1, 1]],
-    [3, [3, 12, 2, 1]], // 36 rows: two a chunk of the weight gradient
+    [3, [3, 12, 2, 1]], // 36 rows: 32 a chunk of the weight gradient
+    [1, [2, 3, 5, 3]],
+    [9, [1, 3, 7, 4]], // its taps are two parts of the weight gradient
+    [3, [2, 3, 8, 2]], // one strip
+    [5, [1, 2, 57, 5]], // the last strip is of one
+    [7, [1, 5, 19, 8]],
+    [11, [1, 2, 23, 1]],
   ];
   for (const [k, shape] of cases) {
     const C = shape[3];
@@ -96,9 +102,15 @@ Deno.test("maskedDepthwise() equals the dense convolution of the zeroed map, wit
     ["a high grid, k = 7 over several blocks", 7, 2, 2, [5, 2], [[0, 9, 4, 2, 6], [1, 3, 5, 8, 7]]],
     ["k = 3", 3, 4, 2, [2, 2], [[1, 2], [0, 1]]],
     ["the only block", 7, 2, 1, [1, 1], [[0]]],
-    ["33 blocks, two a chunk", 3, 1, 1, [6, 6], [
-      Array.from({ length: 33 }, (_, i) => (7 * i + 2) % 36),
+    ["70 blocks, 64 a chunk", 3, 1, 1, [9, 8], [
+      Array.from({ length: 70 }, (_, i) => (7 * i + 2) % 72),
     ]],
+    ["k = 1", 1, 2, 3, [2, 3], [[4, 0, 3]]],
+    ["k = 9 over blocks of 1", 9, 1, 5, [3, 7], [[20, 3, 4, 9, 11, 2, 0], [1, 2, 3, 5, 8, 13, 19]]],
+    ["k = 9 over blocks of 2", 9, 2, 4, [3, 4], [[0, 1, 6, 11, 7], [10, 2, 9, 5, 8]]],
+    ["two strips a row", 5, 8, 3, [1, 3], [[2, 0], [1, 2]]],
+    ["two strips a row, the first of two", 7, 6, 1, [2, 2], [[2, 1], [0, 1]]],
+    ["blocks of 3, all taps of a part beside the block", 11, 3, 2, [2, 3], [[5, 1, 3]]],
   ];
   for (const [name, k, s, C, grid, kept] of cases) {
     const [keep, restore] = masks(grid[0] * grid[1], kept);

@@ -61,7 +61,8 @@ Deno.test("depthwise() of clips matches its float64 reference and gradient", asy
     [3, 3, [2, 4, 3, 5, 3]],
     [5, 3, [1, 2, 4, 3, 4]], // the kernel reaches beyond the clip at both ends
     [1, 5, [2, 3, 3, 2, 4]],
-    [3, 1, [3, 5, 3, 1, 2]], // 45 rows: two a chunk of the weight gradient
+    [3, 1, [3, 5, 5, 1, 2]], // 75 rows: 64 a chunk of the weight gradient
+    [3, 7, [1, 3, 2, 9, 5]], // two strips, two parts of a row of taps
   ];
   for (const [kt, k, shape] of cases) {
     const C = shape[4];
@@ -86,9 +87,11 @@ Deno.test("maskedDepthwise() of clips equals the dense convolution of the zeroed
     ["any mask, shuffled", 3, 5, 2, 4, [3, 2, 2], [[11, 0, 6, 1, 5], [8, 3, 2, 7, 10]]],
     ["all visible, kt beyond the clip", 5, 3, 1, 2, [2, 1, 2], [[2, 0, 3, 1]]],
     ["single cells, kt = 1", 1, 3, 1, 4, [2, 2, 3], [[0, 5, 1, 10, 11, 4]]],
-    ["40 blocks, two a chunk", 3, 3, 1, 1, [3, 4, 4], [
-      Array.from({ length: 40 }, (_, i) => (7 * i + 2) % 48),
+    ["70 blocks, 64 a chunk", 3, 3, 1, 1, [3, 5, 5], [
+      Array.from({ length: 70 }, (_, i) => (7 * i + 2) % 75),
     ]],
+    ["blocks of 4", 3, 5, 4, 4, [2, 1, 3], [[5, 1, 2], [0, 3, 4]]],
+    ["blocks of 8, k = 9", 3, 9, 8, 1, [2, 2, 2], [[7, 0, 5]]],
   ];
   for (const [name, kt, k, s, C, grid, kept] of cases) {
     const [keep, restore] = masks(grid[0] * grid[1] * grid[2], kept);

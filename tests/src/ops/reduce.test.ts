@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mean, sum, sumOfSquares, sumTo } from "../../../src/ops/reduce.ts";
 import { read } from "../../../src/plan/read.ts";
 import { type Shape, sizeOf, stridesOf, tensor, zeros } from "../../../src/tensor.ts";
-import { checkOp, close, sharedDevice, type Values } from "../../check_op.ts";
+import { checkOp, close, gpuLike, sharedDevice, type Values } from "../../check_op.ts";
 
 /** The plain loop: every value is added to the result that it belongs to. */
 function sumReference(axes: readonly number[], result: Shape): (x: Values) => Values {
@@ -32,12 +32,18 @@ Deno.test("sum() adds over any group of axes", async (t) => {
     [[2, 64, 3], [1], [2, 3]], // one pass exactly
     [[2, 65, 3], [1], [2, 3]], // a second pass of two
     [[4097, 2], [0], [2]], // a third pass: 64² + 1
+    [[2, 67, 8], [1], [2, 8]], // in fours
+    [[3, 68], [1], [3]], // a long row in fours, which one pass makes four values
+    [[2, 4160], [1], [2]], // 1040 fours, two passes
   ];
-  for (const [shape, axes, result] of cases) {
-    await t.step(
-      `[${shape}] over ${axes}`,
-      () => checkOp((x) => sum(x, axes), sumReference(axes, result), [shape]),
-    );
+  for (const [target, open] of [["CPU", sharedDevice], ["GPU", gpuLike]] as const) {
+    const device = await open();
+    for (const [shape, axes, result] of cases) {
+      await t.step(
+        `[${shape}] over ${axes}, ${target}`,
+        () => checkOp((x) => sum(x, axes), sumReference(axes, result), [shape], { device }),
+      );
+    }
   }
 });
 
@@ -60,8 +66,14 @@ Deno.test("sumOfSquares() adds the squares of all values", async (t) => {
     data: Float64Array.of(data.reduce((total, value) => total + value * value, 0)),
     shape: [],
   });
-  for (const shape of [[1], [3, 5], [64], [65], [4097, 2]]) {
-    await t.step(`[${shape}]`, () => checkOp(sumOfSquares, reference, [shape]));
+  for (const [target, open] of [["CPU", sharedDevice], ["GPU", gpuLike]] as const) {
+    const device = await open();
+    for (const shape of [[1], [3, 5], [64], [65], [68], [4097, 2]]) {
+      await t.step(
+        `[${shape}], ${target}`,
+        () => checkOp(sumOfSquares, reference, [shape], { device }),
+      );
+    }
   }
 });
 

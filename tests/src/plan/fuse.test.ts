@@ -9,9 +9,10 @@ import {
   sub,
   where,
 } from "../../../src/ops/map.ts";
+import { matmul } from "../../../src/ops/matmul.ts";
 import { sum } from "../../../src/ops/reduce.ts";
 import { reshape } from "../../../src/ops/shape.ts";
-import { fuse } from "../../../src/plan/fuse.ts";
+import { fuse, type Fusion } from "../../../src/plan/fuse.ts";
 import { compile } from "../../../src/plan/plan.ts";
 import { readAll } from "../../../src/plan/read.ts";
 import { trace } from "../../../src/plan/trace.ts";
@@ -26,6 +27,8 @@ const SMALL: Shape[] = [[], [4], [1], [2, 1], [3, 1], [2, 1, 1], [6, 1], [2, 1, 
   1,
   4,
 ]];
+
+const SQUARE = toTensor(random([4, 4], 99));
 
 /** A random graph of elementwise ops, views and the odd sum, over some inputs. */
 function randomGraph(seed: number, inputs: readonly Tensor[]): Tensor[] {
@@ -50,6 +53,9 @@ function randomGraph(seed: number, inputs: readonly Tensor[]): Tensor[] {
       () => reshape(add(x, y), pick(FULL)),
       () => reshape(x, pick(FULL)),
       () => add(x, broadcastTo(sum(x, [0], true), x.shape)),
+      // A product of 24 values, as all here.
+      () => matmul(reshape(x, [6, 4]), SQUARE),
+      () => reshape(matmul(SQUARE, reshape(x, [4, 6]), { transposeA: true }), pick(FULL)),
     ];
     pool.push(pick(choices)());
   }
@@ -67,14 +73,14 @@ Deno.test("compile() gives the same bits fused and unfused, on random elementwis
   const device = await sharedDevice();
   let saved = 0;
   for (let seed = 0; seed < 30; seed++) {
-    const run = async (fuse: boolean) => {
+    const run = async (fuse: Fusion) => {
       const plan = await compile(device, (args) => randomGraph(seed, args), inputs, { fuse });
       // Compilers may drop the sign of zero, as in x · 0.
       const values = (await readAll(device, plan.run(inputs))).map((y) => y.map((v) => v + 0));
       plan.destroy();
       return { values, dispatches: plan.dispatches };
     };
-    const [fused, plain] = [await run(true), await run(false)];
+    const [fused, plain] = [await run("all"), await run("none")];
     fused.values.forEach((y, i) => {
       const what = `graph ${seed}, result ${i}`;
       // Without the compiler's leave to contract a · b + c, which GPUs take.

@@ -1,0 +1,111 @@
+/**
+ * Tasks of recipes on blank samples, with blank parameters: what their plans are made of is all there,
+ * and nothing is read or drawn.
+ *
+ * @module
+ */
+import type { ClipBatch } from "../data/clips/loader.ts";
+import type { ClipSource } from "../data/clips/find.ts";
+import type { ImageBatch } from "../data/loader.ts";
+import type { ImageSource } from "../data/source.ts";
+import type { Initializer } from "../src/init.ts";
+import { type Autoencoder, autoencoder } from "../src/models/autoencoder.ts";
+import { initClassifier } from "../src/models/classifier.ts";
+import type { Params } from "../src/optim.ts";
+import { type Shape, sizeOf, zeros } from "../src/tensor.ts";
+import { finetuneStages, finetuneTask } from "./finetune.ts";
+import { classifierOf, type FinetuneRecipe } from "./finetune_recipe.ts";
+import { pretrainStages, taskOf } from "./pretrain.ts";
+import type { Recipe } from "./recipe.ts";
+import { pipe } from "./stage.ts";
+import type { Task } from "./train.ts";
+import { videoFinetuneStages, videoFinetuneTask } from "./video/finetune.ts";
+import { videoClassifierOf, type VideoFinetuneRecipe } from "./video/finetune_recipe.ts";
+import { videoAutoencoder, videoStages } from "./video/pretrain.ts";
+import { isVideo, type VideoRecipe } from "./video/recipe.ts";
+
+/** Any recipe of a whole model. */
+export type AnyRecipe = Recipe | VideoRecipe | FinetuneRecipe | VideoFinetuneRecipe;
+
+const BLANK: Initializer = { uniform: (shape) => zeros(shape), normal: (shape) => zeros(shape) };
+const IMAGES: ImageSource = { kind: "files", files: [], length: 1 };
+const CLIPS = { files: [], length: 1 } as unknown as ClipSource;
+
+/**
+ * The task of a recipe.
+ *
+ * @param classes Of a recipe of fine-tuning.
+ */
+export function blankTask(recipe: AnyRecipe, classes: number): Task<Params, Params> {
+  const task = "pretrained" in recipe ? blankClassifier(recipe, classes) : blankAutoencoder(recipe);
+  return task as unknown as Task<Params, Params>;
+}
+
+function blankAutoencoder(recipe: Recipe | VideoRecipe) {
+  const model: Pick<Autoencoder<Params>, "initWith"> = isVideo(recipe)
+    ? videoAutoencoder(recipe)
+    : autoencoder(recipe.model) as Autoencoder<never>;
+  const params = model.initWith(BLANK);
+  if (!isVideo(recipe)) {
+    const decodeData = endless(blankImages(recipe, recipe.model));
+    return taskOf(recipe, { ...pretrainStages(recipe, IMAGES), decodeData }, params, 1);
+  }
+  const decodeData = endless(blankClips(recipe, recipe.model));
+  return taskOf(recipe, { ...videoStages(recipe, CLIPS), decodeData }, params, 1);
+}
+
+function blankClassifier(recipe: FinetuneRecipe | VideoFinetuneRecipe, classes: number) {
+  if (!isOfFrames(recipe)) {
+    const settings = classifierOf(recipe, classes);
+    const params = initClassifier(settings, BLANK);
+    const { mix } = finetuneStages(recipe, settings, IMAGES);
+    const batches = pipe(endless(blankImages(recipe, recipe.model)), mix);
+    return { ...finetuneTask(recipe, params, { source: IMAGES, classes }), batches };
+  }
+  const settings = videoClassifierOf(recipe, classes);
+  const params = initClassifier(settings, BLANK);
+  const { mix } = videoFinetuneStages(recipe, settings, CLIPS);
+  const batches = pipe(endless(blankClips(recipe, recipe.model)), mix);
+  return { ...videoFinetuneTask(recipe, params, { source: CLIPS, classes }), batches };
+}
+
+function isOfFrames(recipe: FinetuneRecipe | VideoFinetuneRecipe): recipe is VideoFinetuneRecipe {
+  return "frames" in recipe.model;
+}
+
+function endless<Batch>(batch: () => Batch): () => AsyncGenerator<Batch, void, void> {
+  return async function* () {
+    while (true) yield await Promise.resolve(batch());
+  };
+}
+
+interface Sizes {
+  readonly imageSize: Shape;
+  readonly channels: number;
+}
+
+function blankImages({ batch: { micro } }: Pick<Recipe, "batch">, { imageSize, channels }: Sizes) {
+  return (): ImageBatch => ({
+    images: new Float32Array(micro * sizeOf(imageSize) * channels),
+    ...facts(micro),
+  });
+}
+
+function blankClips(
+  { batch: { micro } }: Pick<Recipe, "batch">,
+  { imageSize: [height, width], frames }: Sizes & { readonly frames: number },
+) {
+  const shape = [micro, frames, height, width, 3] as const;
+  return (): ClipBatch => ({
+    ...{ clips: new Uint8Array(sizeOf(shape)), shape, names: [], padded: 0 },
+    ...facts(micro),
+  });
+}
+
+function facts(micro: number) {
+  const [indices, labels] = [new Uint32Array(micro), new Int32Array(micro)];
+  return {
+    ...{ indices, labels, position: micro, epoch: 0 },
+    ...{ skipped: new Map<string, string>(), warnings: new Set<string>() },
+  };
+}
