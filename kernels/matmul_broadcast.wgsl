@@ -57,14 +57,8 @@ fn block_b(k: u32, col: u32) -> mat4x4f {
     b[i + min(k + 2u, K - 1u) * rowB], b[i + min(k + 3u, K - 1u) * rowB]);
 }
 
-// Rows 0…15 of c, in two fours each. Stored in a loop, so that what ends the kernel is compiled once.
-var<private> rows: array<vec4f, 32>;
-
-fn keep(i: u32, block0: mat4x4f, block1: mat4x4f) {
-  rows[i] = block0[0]; rows[i + 1u] = block1[0];
-  rows[i + 2u] = block0[1]; rows[i + 3u] = block1[1];
-  rows[i + 4u] = block0[2]; rows[i + 5u] = block1[2];
-  rows[i + 6u] = block0[3]; rows[i + 7u] = block1[3];
+fn store(batch_start: u32, row: u32, col: u32, value: vec4f) {
+  if (row < M && col < N) { finish(batch_start + row * rowC + col / 4u, scale * value); }
 }
 
 @compute @workgroup_size(8)
@@ -107,11 +101,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     c30 += b0 * a3; c31 += b1 * a3;
   }
 
-  keep(0u, c00, c01); keep(8u, c10, c11); keep(16u, c20, c21); keep(24u, c30, c31);
   let start_c = offsetC + outer_index * outerC + inner_index * innerC;
-  for (var i = 0u; i < 32u; i++) {
-    let to_row = row + i / 2u;
-    let to_col = col + i % 2u * 4u;
-    if (to_row < M && to_col < N) { finish(start_c + to_row * rowC + to_col / 4u, scale * rows[i]); }
+  for (var i = 0u; i < 4u; i++) {
+    store(start_c, row + i, col, c00[i]); store(start_c, row + i, col + 4u, c01[i]);
+    store(start_c, row + i + 4u, col, c10[i]); store(start_c, row + i + 4u, col + 4u, c11[i]);
+    store(start_c, row + i + 8u, col, c20[i]); store(start_c, row + i + 8u, col + 4u, c21[i]);
+    store(start_c, row + i + 12u, col, c30[i]); store(start_c, row + i + 12u, col + 4u, c31[i]);
   }
 }

@@ -66,6 +66,7 @@ Options:
 The model's sizes, and the mean and deviation of its images, come from the checkpoint. Fields of
 the recipe, for example:
   memory.recompute=blocks            Less memory, more time; deno task plan tells how much memory
+  memory.activations=f16             Activations in half precision; the adapter must have shader-f16
   model.imageSize=384,384            Positions are interpolated
   model.pooling=token                The head takes the first token, not the mean
   model.dropPath=0.2                 Stochastic depth

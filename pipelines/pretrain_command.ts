@@ -58,6 +58,7 @@ Fields of the recipe, for example:
   batch.micro=8 batch.effective=64   Images the device holds at once; images an update
                                      (batch.micro alone sets both: no accumulation)
   memory.recompute=blocks            Less memory, more time; deno task plan tells how much memory
+  memory.activations=f16             Activations in half precision; the adapter must have shader-f16
   model.imageSize=160,224            Height and width, multiples of the stride: the product of patchSizes
   model.patchSizes=4,2,1             Smaller tokens for small images
   model.kernelSize=7                 Depthwise kernels of 5, 7 or 9 (Table 5)

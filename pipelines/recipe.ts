@@ -215,7 +215,7 @@ function assign<R extends RunSettings>(recipe: R, assignment: string): R {
 
 /** Fields that a run may change when it goes on: none of them changes what its steps so far were. */
 const FREE =
-  /^(data\.(path|valPath|root|decoder|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report|memory)\..*|model\.evaluation)$/;
+  /^(data\.(path|valPath|root|decoder|workers|maxBad)|batch\.micro|optimizer\.(?!rates|emaDecay).*|(schedule|checkpoint|faults|report)\..*|memory\.recompute|model\.evaluation)$/;
 
 /**
  * Refuses to go on with a run under settings that would make it another.

@@ -226,6 +226,11 @@ Deno.test("pretrain --resume refuses where there is no run, another recipe or no
       `Cannot resume ${out} to step 1: it has done 2; raise --steps`,
     ),
     fails(
+      ["--resume", "--out", out, "--steps", "4", "memory.activations=f16"],
+      2,
+      "Cannot resume with memory.activations = f16: the run has f32; start another",
+    ),
+    fails(
       ["--resume", "--out", out, "--steps", "4", "model.normPix=false"],
       2,
       "Cannot resume with model.normPix = false: the run has true; start another",
