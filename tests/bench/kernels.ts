@@ -117,7 +117,7 @@ export async function* streams(device: Device, ceilings: Ceilings): AsyncGenerat
 
   const curve = { x: random(device, [count], 5), dy: random(device, [count], 6) };
   const ms = await timeFunction(device, ({ x }) => ({ y: gelu(x) }), curve);
-  yield line("gelu-forward", ms, 2 * 4 * count);
+  yield line("gelu", ms, 2 * 4 * count);
   const slope = await timeFunction(
     device,
     ({ x, dy }) => ({ dx: pullback([gelu(x)], [dy], [x])[0]! }),
