@@ -10,7 +10,7 @@ import { LimitError } from "../src/plan/limits.ts";
 import { type Tensor, tensor } from "../src/tensor.ts";
 import { leaves, map } from "../src/tree.ts";
 import { gradientCall, startOf } from "./step_calls.ts";
-import { initialWeights, type Task } from "./train_step.ts";
+import { scalerFor, type Task } from "./train_step.ts";
 
 /** A task of which each micro-batch goes in parts, and why. */
 export interface Parted<P extends Params, Batch extends Params> {
@@ -57,7 +57,7 @@ function refusalOf<P extends Params, Batch extends Params>(
   adapter: Adapter,
   { task, example }: Pick<Parted<P, Batch>, "task" | "example">,
 ): LimitError | undefined {
-  const weights = initialWeights(task);
+  const weights = { params: task.params, state: scalerFor(task) as Params };
   const { fn, args, options } = gradientCall(task, weights, example, startOf(task, task, example));
   try {
     traceFor(adapter, fn, args, options);

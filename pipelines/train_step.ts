@@ -117,16 +117,18 @@ export function scaleOf(state: Params): { scale?: Tensor } {
   return scaler ? { scale: scaler.scale } : {};
 }
 
+/** What the state holds besides the optimizer's, before the first step. */
+export function scalerFor({ half }: Pick<Task<Params, Params>, "half">): { scaler?: Scaler } {
+  return half ? { scaler: initialScaler() } : {};
+}
+
 /** Weights before the first step, in host memory. */
 export function initialWeights<P extends Params, Batch extends Params>(
   task: Task<P, Batch>,
 ): Weights<P> {
-  const { params, optimizer, emaDecay, half } = task;
+  const { params, optimizer, emaDecay } = task;
   const { trainable } = split(params, task);
-  const state = {
-    ...optimizer.init(trainable) as StateOf,
-    ...(half && { scaler: initialScaler() }),
-  };
+  const state = { ...optimizer.init(trainable) as StateOf, ...scalerFor(task) };
   return { params, state, ...(emaDecay && { ema: trainable }) };
 }
 

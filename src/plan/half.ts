@@ -32,7 +32,7 @@ export function halveActivations({ values, steps, results }: Graph): Graph {
  */
 export function halfKernel(source: string, bindings: readonly number[], lanes: 1 | 4): string {
   if (bindings.length === 0) return source;
-  let text = source;
+  let text = source.replaceAll(/\/\/.*/g, ""); // comments have brackets too
   for (const binding of bindings) {
     const declaration = new RegExp(
       `(@group\\(0\\) @binding\\(${binding}\\) var<storage, \\w+> (\\w+): array<)(\\w+)>;`,
@@ -59,10 +59,13 @@ function convert(text: string, name: string, full: string, half: string): string
     if (match.index < done) continue; // within what was stored
     const end = closing(text, match.index + name.length);
     const access = convertInside(text.slice(match.index, end), name, full, half);
-    const stored = text.slice(end).match(/^ = ([^;]*);/);
+    const stored = text.slice(end).match(/^ ([-+*/]?)= ([^;]*);/);
     converted += text.slice(done, match.index);
     if (stored) {
-      converted += `${access} = ${half}(${convert(stored[1], name, full, half)});`;
+      const [, operator, operand] = stored;
+      const value = convert(operand, name, full, half);
+      const before = operator && `${full}(${access}) ${operator} `;
+      converted += `${access} = ${half}(${before}(${value}));`;
       done = end + stored[0].length;
     } else {
       converted += `${full}(${access})`;

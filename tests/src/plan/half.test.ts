@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { type Kernel, kernels } from "../../../kernels/mod.ts";
 import { add, gelu, mul, square, sub } from "../../../src/ops/map.ts";
 import { grad } from "../../../src/grad.ts";
 import { layerNorm } from "../../../src/ops/layer_norm.ts";
@@ -60,6 +61,7 @@ Deno.test("halfKernel() converts what is loaded and stored, and nothing else", (
     "@group(0) @binding(2) var<storage, read_write> y: array<elem>;",
     "fn f(x: f32) -> f32 { return x; }",
     "fn main() { var y0 = box[1]; y[index[i]] = 2.0 * x[i + k[j]] - y[x0[1]].x; }",
+    "fn g() { y[0] *= x0[2] + 1.0; } // y[0",
   ].join("\n");
   const converted = halfKernel(source, [0, 2], 4).split("\n");
   assert.deepEqual(converted, [
@@ -68,9 +70,37 @@ Deno.test("halfKernel() converts what is loaded and stored, and nothing else", (
     "@group(0) @binding(1) var<storage, read_write> index: array<u32>;",
     "@group(0) @binding(2) var<storage, read_write> y: array<vec4<f16>>;",
     "fn f(x: f32) -> f32 { return x; }",
-    "fn main() { var y0 = box[1]; y[index[i]] = vec4<f16>(2.0 * vec4f(x[i + k[j]]) - vec4f(y[x0[1]]).x); }",
+    "fn main() { var y0 = box[1]; y[index[i]] = vec4<f16>((2.0 * vec4f(x[i + k[j]]) - vec4f(y[x0[1]]).x)); }",
+    "fn g() { y[0] = vec4<f16>(vec4f(y[0]) * (x0[2] + 1.0)); } ",
   ]);
   assert.match(halfKernel(source, [0], 1), /x: array<f16>;/);
   assert.equal(halfKernel(source, [], 4), source);
   assert.throws(() => halfKernel(source, [1], 4), TypeError);
+});
+
+Deno.test("Every shader takes operands in half precision, all that hold floating-point values", async (t) => {
+  const { gpu, features, target } = await sharedDevice();
+  for (const [name, { source }] of Object.entries<Kernel>(kernels)) {
+    const bindings = [
+      ...source.matchAll(/@binding\((\d+)\) var<storage, \w+> \w+: array<(?:elem|f32|vec4f)>/g),
+    ].map(([, binding]) => Number(binding));
+    for (
+      const lanes of source.includes("alias elem = f32;") && name !== "map"
+        ? [1, 4] as const
+        : [1] as const
+    ) {
+      await t.step({
+        name: `${name}, elems of ${lanes}`,
+        ignore: !features.has("shader-f16") || name.endsWith("Broadcast") && !target.broadcast,
+        fn: async () => {
+          const alias = lanes === 4 ? "alias elem = vec4f;" : "alias elem = f32;";
+          gpu.pushErrorScope("validation");
+          gpu.createShaderModule({
+            code: halfKernel(source.replace("alias elem = f32;", alias), bindings, lanes),
+          });
+          assert.equal((await gpu.popErrorScope())?.message, undefined);
+        },
+      });
+    }
+  }
 });
