@@ -10,7 +10,11 @@ import attentionGradQuery from "./attention_grad_query.wgsl" with { type: "text"
 import crossEntropy from "./cross_entropy.wgsl" with { type: "text" };
 import depthwise from "./depthwise.wgsl" with { type: "text" };
 import depthwiseGrad from "./depthwise_grad.wgsl" with { type: "text" };
+import depthwiseGradTile from "./depthwise_grad_tile.wgsl" with { type: "text" };
+import depthwiseTile from "./depthwise_tile.wgsl" with { type: "text" };
 import gather from "./gather.wgsl" with { type: "text" };
+import labelCrossEntropy from "./label_cross_entropy.wgsl" with { type: "text" };
+import labelCrossEntropyGrad from "./label_cross_entropy_grad.wgsl" with { type: "text" };
 import layerNorm from "./layer_norm.wgsl" with { type: "text" };
 import layerNormBroadcast from "./layer_norm_broadcast.wgsl" with { type: "text" };
 import layerNormGrad from "./layer_norm_grad.wgsl" with { type: "text" };
@@ -28,9 +32,13 @@ import matmulTileFours from "./matmul_tile_fours.wgsl" with { type: "text" };
 import matmulTileLarge from "./matmul_tile_large.wgsl" with { type: "text" };
 import permute from "./permute.wgsl" with { type: "text" };
 import reduce from "./reduce.wgsl" with { type: "text" };
+import relativeBias from "./relative_bias.wgsl" with { type: "text" };
+import relativeBiasGrad from "./relative_bias_grad.wgsl" with { type: "text" };
+import resample from "./resample.wgsl" with { type: "text" };
 import shift from "./shift.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
 import softmaxGrad from "./softmax_grad.wgsl" with { type: "text" };
+import window from "./window.wgsl" with { type: "text" };
 
 /** What a kernel does with an operand. */
 export type Access = "read" | "read_write";
@@ -78,7 +86,16 @@ export const kernels = {
     2,
     ["S", "H", "W", "C", "kt", "k", "rows", "chunk", "size"],
   ),
+  depthwiseGradTile: kernel(
+    depthwiseGradTile,
+    2,
+    2,
+    ["S", "H", "W", "C", "kt", "k", "rows", "chunk", "size"],
+  ),
+  depthwiseTile: kernel(depthwiseTile, 3, 1, ["S", "H", "W", "C", "kt", "k", "flip", "size"]),
   gather: kernel(gather, 2, 1, ["L", "K", "C", "size"]),
+  labelCrossEntropy: kernel(labelCrossEntropy, 2, 2, ["C", "rows"]),
+  labelCrossEntropyGrad: kernel(labelCrossEntropyGrad, 4, 1, ["C", "size"]),
   layerNorm: kernel(layerNorm, 3, 2, ["C", "lanes", "rows", "eps"]),
   layerNormBroadcast: kernel(layerNormBroadcast, 3, 2, ["C", "lanes", "rows", "chunk", "eps"]),
   layerNormGrad: kernel(layerNormGrad, 4, 1, ["C", "lanes", "rows"]),
@@ -126,9 +143,18 @@ export const kernels = {
     1,
     ["R", "inner", "chunk", "chunks", "apart", "step", "squares", "size"],
   ),
+  relativeBias: kernel(relativeBias, 1, 1, ["H", "W", "heads", "size"]),
+  relativeBiasGrad: kernel(relativeBiasGrad, 1, 1, ["H", "W", "heads", "size"]),
+  resample: kernel(resample, 3, 1, ["X", "Y", "inner", "T", "size"]),
   shift: kernel(shift, 1, 1, ["X", "Y", "inner", "offset", "size"]),
   softmax: kernel(softmax, 1, 1, ["C", "stride", "rows"]),
   softmaxGrad: kernel(softmaxGrad, 2, 1, ["C", "stride", "rows"]),
+  window: kernel(
+    window,
+    1,
+    1,
+    ["N", "XH", "XW", "C", "YH", "YW", "slabs", "top", "left", "apart", "step", "size"],
+  ),
 } as const;
 
 export type KernelName = keyof typeof kernels;

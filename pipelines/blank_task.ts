@@ -7,15 +7,20 @@
 import type { ClipBatch } from "../data/clips/loader.ts";
 import type { ClipSource } from "../data/clips/find.ts";
 import type { ImageBatch } from "../data/loader.ts";
+import type { MaskBatch } from "../data/masks/loader.ts";
+import type { MaskSource } from "../data/masks/source.ts";
 import type { ImageSource } from "../data/source.ts";
 import type { Initializer } from "../src/init.ts";
 import { type Autoencoder, autoencoder } from "../src/models/autoencoder.ts";
 import { initClassifier } from "../src/models/classifier.ts";
+import { initSegmenter } from "../src/models/segmenter.ts";
 import type { Params } from "../src/optim.ts";
 import { type Shape, sizeOf, zeros } from "../src/tensor.ts";
 import { finetuneStages, finetuneTask } from "./finetune.ts";
 import { classifierOf, type FinetuneRecipe } from "./finetune_recipe.ts";
 import { pretrainStages, taskOf } from "./pretrain.ts";
+import { segmentStages, segmentTask } from "./segment/finetune.ts";
+import { isOfMasks, segmenterOf, type SegmentRecipe } from "./segment/recipe.ts";
 import type { Recipe } from "./recipe.ts";
 import { pipe } from "./stage.ts";
 import type { Task } from "./train.ts";
@@ -25,11 +30,17 @@ import { videoAutoencoder, videoStages } from "./video/pretrain.ts";
 import { isVideo, type VideoRecipe } from "./video/recipe.ts";
 
 /** Any recipe of a whole model. */
-export type AnyRecipe = Recipe | VideoRecipe | FinetuneRecipe | VideoFinetuneRecipe;
+export type AnyRecipe =
+  | Recipe
+  | VideoRecipe
+  | FinetuneRecipe
+  | VideoFinetuneRecipe
+  | SegmentRecipe;
 
 const BLANK: Initializer = { uniform: (shape) => zeros(shape), normal: (shape) => zeros(shape) };
 const IMAGES: ImageSource = { kind: "files", files: [], length: 1 };
 const CLIPS = { files: [], length: 1 } as unknown as ClipSource;
+const MASKS: MaskSource = { kind: "masks", images: [], masks: [], root: "", length: 1 };
 
 /**
  * The task of a recipe.
@@ -37,7 +48,11 @@ const CLIPS = { files: [], length: 1 } as unknown as ClipSource;
  * @param classes Of a recipe of fine-tuning.
  */
 export function blankTask(recipe: AnyRecipe, classes: number): Task<Params, Params> {
-  const task = "pretrained" in recipe ? blankClassifier(recipe, classes) : blankAutoencoder(recipe);
+  const task = !("pretrained" in recipe)
+    ? blankAutoencoder(recipe)
+    : isOfMasks(recipe)
+    ? blankSegmenter(recipe as SegmentRecipe, classes)
+    : blankClassifier(recipe as FinetuneRecipe | VideoFinetuneRecipe, classes);
   return task as unknown as Task<Params, Params>;
 }
 
@@ -69,6 +84,22 @@ function blankClassifier(recipe: FinetuneRecipe | VideoFinetuneRecipe, classes: 
   return { ...videoFinetuneTask(recipe, params, { source: CLIPS, classes }), batches };
 }
 
+function blankSegmenter(recipe: SegmentRecipe, named: number) {
+  const classes = recipe.data.classes ?? named;
+  const settings = segmenterOf(recipe, classes);
+  const { draw } = segmentStages(recipe, settings, MASKS);
+  const { model: { imageSize }, batch: { micro } } = recipe;
+  const blank = (): MaskBatch => ({
+    ...blankImages(recipe, recipe.model)(),
+    labels: new Uint32Array(micro * sizeOf(imageSize)),
+  });
+  const params = initSegmenter(settings, BLANK);
+  return {
+    ...segmentTask(recipe, params, { source: MASKS, classes }),
+    batches: pipe(endless(blank), draw),
+  };
+}
+
 function isOfFrames(recipe: FinetuneRecipe | VideoFinetuneRecipe): recipe is VideoFinetuneRecipe {
   return "frames" in recipe.model;
 }
@@ -84,7 +115,10 @@ interface Sizes {
   readonly channels: number;
 }
 
-function blankImages({ batch: { micro } }: Pick<Recipe, "batch">, { imageSize, channels }: Sizes) {
+function blankImages(
+  { batch: { micro } }: Pick<AnyRecipe, "batch">,
+  { imageSize, channels }: Sizes,
+) {
   return (): ImageBatch => ({
     images: new Float32Array(micro * sizeOf(imageSize) * channels),
     ...facts(micro),

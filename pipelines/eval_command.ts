@@ -14,6 +14,7 @@ Tasks:
   linprobe       Train one linear layer on frozen features: deno task eval linprobe --help
   classify       Accuracy of a fine-tuned model, and what it confuses
   video          The same of a model of clips, over several views of each video
+  segment        Intersection over union of a segmenter, by class, and pictures of its masks
   reconstruct    Picture of masked images and what a pretrained model makes of them
   features       Write features of all images: .safetensors for PyTorch, .npz for NumPy
   featuremaps    Picture of what each stage sees in an image (Figure 5 of the paper)
@@ -35,6 +36,13 @@ Options of video (--data: class folders, a list, annotations of Kinetics or Some
   --frame-control     Show nothing but the middle frame of each clip
   --root DIR          Where the paths of an annotation begin
   --decoder NAME      node-av (default) or ffmpeg
+Options of segment (--data: images/ and masks/, ADE20K's or Pascal VOC's folder, bundled:scenes):
+  --slide CROP,STRIDE Windows (default the training crop, which overlap by a third: 512,341)
+  --whole             No windows: each image at once
+  --flip              Average with the mirrored image
+  --scales A,B        Average over image sizes, such as 0.75,1,1.25
+  --val DIR           Images with masks to evaluate on, where --data has no splits
+  --out FILE.html     A page with images, true masks and predictions; --images N of them (default 8)
 Options of features:
   --out FILE          FILE.safetensors or FILE.npz
   --layers A,B        global (default), e1, e2, e3, latent, cls or a layer such as blocks3.2
@@ -62,12 +70,14 @@ Fields, where the checkpoint does not tell them or others are wanted:
 Examples:
   deno task eval knn --checkpoint runs/quickstart/checkpoint.safetensors --data ~/flowers
   deno task eval features --checkpoint mcmae_base.pth --data ~/images --out features.npz
-  deno task eval featuremaps --checkpoint mcmae_base.pth --data bundled:photos --out stages.png`;
+  deno task eval featuremaps --checkpoint mcmae_base.pth --data bundled:photos --out stages.png
+  deno task eval segment --checkpoint runs/segment/best.safetensors --data DIR --out masks.html`;
 
 /** Each task is loaded when it is asked for. */
 const TASKS: Record<string, (args: readonly string[]) => Promise<number>> = {
   knn: async (args) => await (await import("./eval/knn_task.ts")).knnTask(args),
   classify: async (args) => await (await import("./eval/classify_task.ts")).classifyTask(args),
+  segment: async (args) => await (await import("./eval/segment_task.ts")).segmentTask(args),
   video: async (args) => await (await import("./eval/video_task.ts")).videoTask(args),
   reconstruct: async (args) =>
     await (await import("./eval/reconstruct_task.ts")).reconstructTask(args),

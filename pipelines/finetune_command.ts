@@ -19,7 +19,15 @@ import { labelledImages } from "./labelled.ts";
 import { checkContinues } from "./recipe.ts";
 import { complete, loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
 import { findAnyFinetuneRecipe, finetuneRecipes } from "./recipes/mod.ts";
+import { segmentRecipes } from "./recipes/segment.ts";
 import { videoFinetuneRecipes } from "./recipes/video_finetune.ts";
+import { finetuneSegmenter } from "./segment/finetune_command.ts";
+import {
+  completeSegment,
+  isOfMasks,
+  type SegmentRecipe,
+  validateSegment,
+} from "./segment/recipe.ts";
 import {
   checkPlaces,
   ofParts,
@@ -41,7 +49,8 @@ import {
 const list = (all: readonly { readonly name: string; readonly source: string }[]) =>
   all.map(({ name, source }) => `  ${name.padEnd(21)}${source}`).join("\n");
 
-const HELP = `Fine-tune a pretrained encoder to tell classes apart, of images or of videos.
+const HELP =
+  `Fine-tune a pretrained encoder to tell classes apart, of images, of videos or of pixels.
 
   deno task finetune [recipe] --checkpoint F --data DIR [options] [field.path=value …]
 
@@ -49,12 +58,16 @@ Recipes for images:
 ${list(finetuneRecipes)}
 Recipes for videos, which want a model of clips:
 ${list(videoFinetuneRecipes)}
+Recipes of segmentation, for images with masks, which want an MCMAE:
+${list(segmentRecipes)}
 
 Options:
   --checkpoint F Pretrained model: .safetensors of this project, or a published .pth
   --data DIR     Labelled images: class folders (in train/ and val/, or not), a list file with
                  labels, tar shards or IDX files. Labelled videos: class folders, a list file, or the
-                 annotations of Kinetics or Something-Something; bundled:motions
+                 annotations of Kinetics or Something-Something; bundled:motions. Images with
+                 masks: images/ and masks/ (or annotations/, labels/), with train/ and val/ or not;
+                 ADE20K's or Pascal VOC's folder; bundled:scenes
   --out DIR      Where to write (default runs/<recipe>, then runs/<recipe>-2, …)
   --steps N      Stop after N optimizer steps
   --seed N       Another draw of the head, crops, mixes and paths
@@ -86,11 +99,21 @@ Of videos:
   data.crop.flip=false               Where classes tell left from right
   data.still=true                    The single-frame control: each clip shows its middle frame
   augment.repeats=2                  Views of each clip; batch.micro counts views, batch.effective clips
+Of segmentation:
+  data.classes=5                     Where no classes.txt names them, a line each
+  data.ignoreIndex=255               Label of pixels that count for nothing
+  data.reduceZeroLabel=true          0 is ignored too, and classes begin at 1, as in ADE20K
+  data.resize.long=2048 data.resize.short=512   What images are made to fit into (default their size)
+  data.resize.ratio=0.5,2            Factors on it, drawn for each training image
+  data.categoryShare=0.75            Largest share of a class in a crop
+  model.headChannels=512             Width of UPerNet's maps
+  optimizer.rates=backbone.*:0       Train the heads alone
 
 Examples:
   deno task finetune --checkpoint runs/quickstart/checkpoint.safetensors --data flowers
   deno task finetune finetune_imagenet --checkpoint mcmae_base.pth --data imagenet
-  deno task finetune video_finetune --checkpoint F --data bundled:motions`;
+  deno task finetune video_finetune --checkpoint F --data bundled:motions
+  deno task finetune segment --checkpoint F --data DIR data.classes=3`;
 
 /**
  * Runs the command.
@@ -104,6 +127,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
     return 0;
   }
   if (request.resume) checkContinues(request.base, request.recipe);
+  if (hasMasks(request)) return await finetuneSegmenter(request);
   return hasClips(request) ? await finetuneVideo(request) : await finetuneImages(request);
 }
 
@@ -160,7 +184,14 @@ async function finetuneImages(request: RunRequest<FinetuneRecipe>): Promise<numb
   });
 }
 
-type Request = RunRequest<FinetuneRecipe> | RunRequest<VideoFinetuneRecipe>;
+type Request =
+  | RunRequest<FinetuneRecipe>
+  | RunRequest<VideoFinetuneRecipe>
+  | RunRequest<SegmentRecipe>;
+
+function hasMasks(request: Request): request is RunRequest<SegmentRecipe> {
+  return isOfMasks(request.recipe);
+}
 
 function hasClips(request: Request): request is RunRequest<VideoFinetuneRecipe> {
   return isOfClips(request.recipe);
@@ -184,12 +215,19 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
     findAnyFinetuneRecipe,
     { ...words, fields: [...decoder, ...words.fields] },
     values,
-    async (preset, checkpoint, fields): Promise<FinetuneRecipe | VideoFinetuneRecipe> =>
-      isOfClips(preset)
+    async (
+      preset,
+      checkpoint,
+      fields,
+    ): Promise<FinetuneRecipe | VideoFinetuneRecipe | SegmentRecipe> => {
+      if (isOfMasks(preset)) return await completeSegment(preset, checkpoint, fields);
+      return isOfClips(preset)
         ? await completeClips(preset, checkpoint, fields)
-        : await complete(preset, checkpoint, fields),
+        : await complete(preset, checkpoint, fields);
+    },
   ) as Request;
-  if (hasClips(request)) validateVideoFinetune(request.recipe);
+  if (hasMasks(request)) validateSegment(request.recipe);
+  else if (hasClips(request)) validateVideoFinetune(request.recipe);
   else validateFinetune(request.recipe);
   checkPlaces(request);
   return request;

@@ -320,7 +320,8 @@ function better(
   const recent = lines.filter((line) => line.step > step - window && line.step <= step);
   const losses = recent.map(({ loss }) => loss).filter((loss) => loss !== null);
   const last = recent.at(-1);
-  const error = last?.val_top1 === undefined ? undefined : 1 - last.val_top1!;
+  const right = last?.val_miou ?? last?.val_top1 ?? undefined;
+  const error = right === undefined ? undefined : 1 - right;
   const loss = error ?? last?.val_loss ??
     losses.reduce((sum, x) => sum + x, 0) / losses.length; // NaN if there is none
   return Number.isFinite(loss) && !(best && loss >= best.loss) ? { step, loss } : best;

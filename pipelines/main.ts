@@ -14,6 +14,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   eval: async (args) => await (await import("./eval_command.ts")).evalCommand(args),
   fashion: async (args) => await (await import("./fashion_command.ts")).fashionCommand(args),
   motions: async (args) => await (await import("./video/motions_command.ts")).motionsCommand(args),
+  scenes: async (args) => await (await import("./segment/scenes_command.ts")).scenesCommand(args),
   compare: async (args) => await (await import("./compare_command.ts")).compareCommand(args),
   report: async (args) => await (await import("./compare_command.ts")).reportCommand(args),
   convert: async (args) => await (await import("./convert_command.ts")).convertCommand(args),

@@ -4,12 +4,14 @@
  * @module
  */
 import type { Adapter } from "../src/device.ts";
+import type { Cost } from "../src/plan/cost.ts";
 import { type Binding, LimitError } from "../src/plan/limits.ts";
 import { type AnyRecipe, blankTask } from "./blank_task.ts";
 import { validateFinetune } from "./finetune_recipe.ts";
 import { complete } from "./from_checkpoint.ts";
 import { override, type RunSettings, validate } from "./recipe.ts";
 import { findModelRecipe } from "./recipes/mod.ts";
+import { completeSegment, isOfMasks, validateSegment } from "./segment/recipe.ts";
 import { NEEDED } from "./setup.ts";
 import { planStep, type StepPlan } from "./step_plan.ts";
 import { table } from "./table.ts";
@@ -18,12 +20,17 @@ import { parseWords, UsageError } from "./usage.ts";
 import { completeClips, isOfClips, validateVideoFinetune } from "./video/finetune_recipe.ts";
 import { isVideo, validateVideo } from "./video/recipe.ts";
 
-const HELP = `Tell what a training step takes, without a device: parameters, dispatches, memory.
+const HELP =
+  `Tell what a training step takes, without a device: parameters, dispatches, memory, arithmetic.
 
   deno task plan [recipe] [options] [field.path=value …]
 
 The step is planned as in training, from shapes alone, with memory.recompute=none and =blocks: the
 latter keeps the inputs of blocks alone and computes each block again for its gradient.
+
+GFLOP are 10^9 sums, products and functions (a matmul's are 2 M N K); a depthwise convolution over
+visible blocks alone has all taps of its visible cells. GiB moved are those of every launch's
+operands, each once. Both are of a whole step: all micro-batches, forward, backward, and the update.
 
 Recipes: those of pretrain (default quickstart), and those of finetune with a checkpoint.
 
@@ -122,6 +129,10 @@ async function recipeOf(
   if (checkpoint === undefined) {
     throw new UsageError("Name the pretrained model: add --checkpoint FILE");
   }
+  if (isOfMasks(found)) {
+    const recipe = override(await completeSegment(found, checkpoint, fields), fields);
+    return checked(recipe, validateSegment);
+  }
   return isOfClips(found)
     ? checked(
       override(await completeClips(found, checkpoint, fields), fields),
@@ -137,11 +148,17 @@ function checked<R extends AnyRecipe>(recipe: R, check: (recipe: R) => void): R 
 }
 
 const count = new Intl.NumberFormat("en");
+const decimal = new Intl.NumberFormat("en", {
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+const gigaflop = ({ flops }: Cost) => decimal.format(flops / 1e9);
+const gibibytes = ({ bytes }: Cost) => decimal.format(bytes / 2 ** 30);
 const mebibytes = (bytes: number) => `${count.format(Math.ceil(bytes / 2 ** 20))} MiB`;
 
 /** A plan in words: a column for each way that the adapter can take. */
 function textOf({ recipe, batch: { micro, effective }, recompute, ...both }: Plans): string {
-  const plans: (readonly [way: string, plan: StepPlan])[] = [];
+  const plans: [way: string, plan: StepPlan][] = [];
   const refusals = new Set<string>();
   for (const way of ["none", "blocks"] as const) {
     const plan = both[way];
@@ -177,15 +194,53 @@ function textOf({ recipe, batch: { micro, effective }, recompute, ...both }: Pla
     row("peak", ({ peakBytes }) => mebibytes(peakBytes)),
     row("  over the least there can be", ({ ratio }) => ratio.toFixed(3)),
     row("largest tensor", ({ largest }) => mebibytes(largest.bytes)),
+    row("GFLOP a step", ({ cost }) => gigaflop(cost)),
+    row("  a sample", ({ cost }) => decimal.format(cost.flops / 1e9 / effective)),
+    row("GiB moved a step", ({ cost }) => gibibytes(cost)),
   ];
-  return [...lines, "", ...table(figures), "", ...table(stageRows(plans))].join("\n");
+  const stages = new Set(plans.flatMap(([, plan]) => plan.stages.map(({ stage }) => stage)));
+  const families = new Set(plans.flatMap(([, plan]) => plan.families.map(({ family }) => family)));
+  const tables = [
+    figures,
+    stageRows(plans, stages),
+    costRows(
+      "stage",
+      plans,
+      stages,
+      ({ stages }, name) => stages.find(({ stage }) => stage === name)?.cost,
+    ),
+    costRows(
+      "family",
+      plans,
+      families,
+      ({ families }, name) => families.find(({ family }) => family === name),
+    ),
+  ];
+  return [...lines, ...tables.flatMap((rows) => ["", ...table(rows)])].join("\n");
+}
+
+type Ways = readonly (readonly [way: string, plan: StepPlan])[];
+
+/** Arithmetic and bytes moved, by parts that have both names and costs. */
+function costRows(
+  part: string,
+  plans: Ways,
+  names: ReadonlySet<string>,
+  costOf: (plan: StepPlan, name: string) => Cost | undefined,
+): string[][] {
+  const rows = [...names].flatMap((name) => {
+    const costs = plans.map(([, plan]) => costOf(plan, name) ?? { flops: 0, bytes: 0 });
+    if (costs.every(({ bytes }) => bytes === 0)) return [];
+    return [[name, ...costs.map(gigaflop), ...costs.map(gibibytes)]];
+  });
+  const heads = ["GFLOP", "GiB"].flatMap((unit) => plans.map(([way]) => `${unit}, ${way}`));
+  return [[part, ...heads], ...rows];
 }
 
 /** What each stage takes. */
-function stageRows(plans: readonly (readonly [way: string, plan: StepPlan])[]): string[][] {
+function stageRows(plans: Ways, names: ReadonlySet<string>): string[][] {
   const tensor = (binding?: Binding) =>
     binding ? `${binding.name} [${binding.shape}] ${mebibytes(binding.bytes)}` : "";
-  const names = new Set(plans.flatMap(([, { stages }]) => stages.map(({ stage }) => stage)));
   const rows = [...names].map((name) => {
     const own = plans.map(([, { stages }]) => stages.find(({ stage }) => stage === name));
     return [

@@ -110,6 +110,9 @@ export const BUNDLED = "bundled:photos";
 /** `data.path` of clips that are made of them. */
 export const MOTIONS = "bundled:motions";
 
+/** `data.path` of scenes with masks: things before the bundled photos. */
+export const SCENES = "bundled:scenes";
+
 /** What every run is told of its images or clips. */
 export interface SampleSettings {
   /**
@@ -145,6 +148,7 @@ const CHOICES = {
   "model.masking": ["block", "token"],
   "model.evaluation": ["visible", "dense"],
   "model.pooling": ["mean", "token"],
+  "model.relativePositions": ["none", "shared", "blocks"],
   "memory.recompute": ["none", "blocks"],
   "memory.activations": ["f32", "f16"],
   "mix.mode": ["batch", "pair", "elem"],
@@ -166,6 +170,10 @@ const NULLABLE: Record<string, "number" | "string"> = {
   "data.valPath": "string",
   "data.cache": "string",
   "data.root": "string",
+  "data.classes": "number",
+  "data.resize.long": "number",
+  "data.resize.short": "number",
+  "model.layerScale": "number",
   "data.cropPct": "number",
   "augment.randAugment": "string",
   "optimizer.clipNorm": "number",
@@ -174,7 +182,7 @@ const NULLABLE: Record<string, "number" | "string"> = {
 };
 
 /** Fields that name a recipe; another value would be another recipe. */
-const FIXED = ["name", "source", "model.kind", "pretrained", "paper"];
+const FIXED = ["name", "source", "model.kind", "pretrained", "paper", "published"];
 
 /** Lists that have one number for each channel; all others keep their length. */
 const PER_CHANNEL = ["data.mean", "data.std"];

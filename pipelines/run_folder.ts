@@ -24,6 +24,8 @@ export const FILES = {
   run: "run.json",
   panels: "panels",
   picture: "reconstruction.png",
+  /** Images, their masks and predictions. */
+  overlays: "overlays.png",
   /** Clips in motion. */
   animation: "reconstruction.webp",
   report: "report.html",

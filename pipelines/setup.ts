@@ -1,10 +1,12 @@
 /**
- * Makes sure that there is a WebGPU adapter that the kernels can run on and, for the tests, a
- * browser to look at pages with.
+ * Makes sure that there is a WebGPU adapter that the kernels can run on and, where that is asked
+ * for, a browser to look at pages with, or the stamps that scenes are made of.
  *
- * Debian and Ubuntu get Mesa's software Vulkan driver and Chromium where this may install them;
- * elsewhere the command to run is printed. Tasks that need the device depend on this one.
+ * Debian and Ubuntu get Mesa's software Vulkan driver, Chromium and Tux Paint's stamps where this
+ * may install them; elsewhere the command to run is printed. Tasks that need the device depend on
+ * this one.
  */
+import { STAMPS_FOLDER } from "../data/stamps/folder.ts";
 
 /** WebGPU limits, by their names in the standard. */
 export type Limits = Readonly<Record<string, number>>;
@@ -34,6 +36,7 @@ export interface Machine {
   /** Limits of the adapter that WebGPU offers, or `null` without one. */
   adapterLimits(): Promise<Limits | null>;
   hasBrowser(): Promise<boolean>;
+  hasStamps(): Promise<boolean>;
   /** Words before a command that run it as root, or `null` where that is not allowed. */
   rootPrefix(): Promise<readonly string[] | null>;
   /** Runs a command in silence; the end of its errors, or `null` if it succeeded. */
@@ -67,6 +70,16 @@ export async function setup(machine: Machine, mayInstall = true): Promise<number
 export async function setupBrowser(machine: Machine): Promise<number> {
   if (await machine.hasBrowser()) return 0;
   return await install(machine, BROWSER, true) ? 1 : 0;
+}
+
+/**
+ * Looks for Tux Paint's stamps and, where that is possible, installs them.
+ *
+ * @returns The exit code: 0 with stamps, else 1.
+ */
+export async function setupStamps(machine: Machine): Promise<number> {
+  if (await machine.hasStamps()) return 0;
+  return await install(machine, STAMPS, true) ? 1 : 0;
 }
 
 /** The command that gets a browser on this machine, as advice. */
@@ -144,6 +157,23 @@ const BROWSER: Need = {
   },
 };
 
+const STAMPS: Need = {
+  problem: `There are no stamps in ${STAMPS_FOLDER}`,
+  name: "stamps",
+  title: "Tux Paint's stamps",
+  packages: ["tuxpaint-stamps-default"],
+  advice: {
+    debian: "Install them: sudo apt-get install tuxpaint-stamps-default",
+    fedora: "Install them: sudo dnf install tuxpaint-stamps",
+    arch: "Get them from https://tuxpaint.org/download",
+    alpine: "Get them from https://tuxpaint.org/download",
+    linux: "Get them from https://tuxpaint.org/download",
+    darwin: "Get them from https://tuxpaint.org/download",
+    windows: "Get them from https://tuxpaint.org/download",
+    other: "Get them from https://tuxpaint.org/download",
+  },
+};
+
 function shortcoming(limits: Limits | null): string | null {
   if (limits === null) return "WebGPU finds no adapter";
   const name = Object.keys(NEEDED).find((limit) => !(limits[limit] >= NEEDED[limit]));
@@ -186,6 +216,7 @@ const thisMachine: Machine = {
     );
     return found.includes(true);
   },
+  hasStamps: () => Deno.stat(STAMPS_FOLDER).then(() => true, () => false),
   async rootPrefix() {
     if (Deno.uid() === 0) return [];
     // Through env, since sudo drops the environment.
@@ -212,6 +243,8 @@ const thisMachine: Machine = {
 };
 
 if (import.meta.main) {
+  // These need no adapter, and nothing else that this installs needs them.
+  if (Deno.args.includes("--stamps")) Deno.exit(await setupStamps(thisMachine));
   // Tests that need a browser fail for want of one; the others can do without.
   if (Deno.args.includes("--browser")) await setupBrowser(thisMachine);
   Deno.exit(await setup(thisMachine, !Deno.args.includes("--check")));

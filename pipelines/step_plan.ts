@@ -1,11 +1,13 @@
 /**
- * What a training step takes on an adapter: parameters, dispatches, memory. Nothing is allocated.
+ * What a training step takes on an adapter: parameters, dispatches, memory, arithmetic. Nothing is
+ * allocated.
  *
  * @module
  */
 import { type Adapter, bufferBytes } from "../src/device.ts";
 import type { Params } from "../src/optim.ts";
 import { allOf, buffersOf } from "../src/plan/buffers.ts";
+import { type Cost, costsOf, type GroupCost, totalOf } from "../src/plan/cost.ts";
 import { type Draft, draft } from "../src/plan/draft.ts";
 import { type Binding, bindingsOf } from "../src/plan/limits.ts";
 import { takeFrom } from "../src/plan/memory.ts";
@@ -43,6 +45,15 @@ export interface StepPlan {
   readonly ratio: number;
   readonly largest: Binding;
   readonly stages: readonly StagePlan[];
+  /** Of a step, with all its micro-batches and the update; of a sample the share of one. */
+  readonly cost: Cost;
+  /** The same by what is computed, the most arithmetic first. */
+  readonly families: readonly FamilyCost[];
+}
+
+/** What the ops of a family cost a step. */
+export interface FamilyCost extends Cost {
+  readonly family: string;
 }
 
 /** What a stage of a training step takes. */
@@ -51,6 +62,36 @@ export interface StagePlan {
   /** The most bytes that values between hold at once while the stage runs. */
   readonly liveBytes: number;
   readonly largest?: Binding;
+  /** Of a step. */
+  readonly cost: Cost;
+}
+
+/**
+ * What each group of a step's launches costs, with all micro-batches.
+ *
+ * @throws {LimitError} As `prepare()`.
+ */
+export async function stepCosts<P extends Params, Batch extends Params>(
+  adapter: Adapter,
+  whole: Task<P, Batch>,
+): Promise<GroupCost[]> {
+  return costsOfStep(adapter, await draftStep(adapter, whole));
+}
+
+/** A step's two drafts, for a task whose batches the adapter takes. */
+async function draftStep<P extends Params, Batch extends Params>(
+  adapter: Adapter,
+  whole: Task<P, Batch>,
+) {
+  const { task, example, parts, notice } = inParts(adapter, whole, await firstBatch(whole));
+  // Each has a buffer of its own, though a task may begin with equal tensors.
+  const weights = map<Tensor, Tensor, Weights>(initialWeights(task), (leaf) => ({ ...leaf }));
+  const first = gradientCall(task, weights, example, startOf(task, weights, example));
+  const gradient = draft(adapter, first.fn, first.args, first.options);
+  const { sofar: total } = gradient.returned;
+  const second = updateCall(task, weights, total, first.stageOf, scalar(1));
+  const update = draft(adapter, second.fn, second.args, second.options);
+  return { ...{ task, parts, notice, weights, total }, drafts: [gradient, update] as const };
 }
 
 /**
@@ -62,16 +103,11 @@ export async function planStep<P extends Params, Batch extends Params>(
   adapter: Adapter,
   whole: Task<P, Batch>,
 ): Promise<StepPlan> {
-  const { task, example, parts, notice } = inParts(adapter, whole, await firstBatch(whole));
-  // Each has a buffer of its own, though a task may begin with equal tensors.
-  const weights = map<Tensor, Tensor, Weights>(initialWeights(task), (leaf) => ({ ...leaf }));
-  const first = gradientCall(task, weights, example, startOf(task, weights, example));
-  const gradient = draft(adapter, first.fn, first.args, first.options);
-  const { sofar: total } = gradient.returned;
-  const second = updateCall(task, weights, total, first.stageOf, scalar(1));
-  const update = draft(adapter, second.fn, second.args, second.options);
-
-  const { buffers, slots } = sizesOf([gradient, update]);
+  const drafted = await draftStep(adapter, whole);
+  const { task, parts, notice, weights, total, drafts } = drafted;
+  const [gradient, update] = drafts;
+  const costs = costsOfStep(adapter, drafted);
+  const { buffers, slots } = sizesOf(drafts);
   const peakBytes = sum(buffers);
   const bytes = {
     parameters: sum(leaves<Tensor>(weights.params).map(bytesOf)),
@@ -81,15 +117,35 @@ export async function planStep<P extends Params, Batch extends Params>(
   };
   const kept = sum(Object.values(bytes));
   const liveBytes = Math.max(0, ...gradient.placement.live, ...update.placement.live);
-  const stages = stagesOf([gradient, update]);
+  const stages = stagesOf(drafts, costs);
   return {
     ...{ parameters: countParameters(task), parts, notice },
     dispatches: dispatchesOf(adapter, gradient) * task.accumulate + dispatchesOf(adapter, update),
     bytes: { ...bytes, slots: sum(slots), other: peakBytes - kept - sum(slots) },
     ...{ liveBytes, peakBytes, ratio: peakBytes / (liveBytes + kept) },
     largest: largestOf(stages.flatMap(({ largest }) => largest ?? []))!,
-    stages,
+    ...{ stages, cost: totalOf(costs), families: familiesOf(costs) },
   };
+}
+
+/** What the groups of a step cost; those of the gradient for every micro-batch. */
+function costsOfStep(
+  { target }: Adapter,
+  { task, drafts: [gradient, update] }: {
+    readonly task: { readonly accumulate: number };
+    readonly drafts: readonly [Draft<unknown>, Draft<unknown>];
+  },
+): GroupCost[] {
+  const all = costsOf(target, gradient).map(({ flops, bytes, ...about }) => ({
+    ...{ ...about, flops: flops * task.accumulate, bytes: bytes * task.accumulate },
+  }));
+  return [...all, ...costsOf(target, update)];
+}
+
+function familiesOf(costs: readonly GroupCost[]): FamilyCost[] {
+  return [...Map.groupBy(costs, ({ family }) => family)]
+    .map(([family, own]) => ({ family, ...totalOf(own) }))
+    .sort((a, b) => b.flops - a.flops || b.bytes - a.bytes);
 }
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, n) => total + n, 0);
@@ -135,7 +191,10 @@ function dispatchesOf({ target }: Adapter, { groups }: Draft<unknown>): number {
 }
 
 /** Stages in the order in which they run, and what belongs to none as "". */
-function stagesOf(drafts: readonly Draft<unknown>[]): StagePlan[] {
+function stagesOf(
+  drafts: readonly Draft<unknown>[],
+  costs: readonly GroupCost[],
+): StagePlan[] {
   const bindings = drafts.flatMap(({ graph, given }) =>
     bindingsOf(graph, given.map(([path]) => path))
   );
@@ -149,5 +208,6 @@ function stagesOf(drafts: readonly Draft<unknown>[]): StagePlan[] {
     stage,
     liveBytes: peaks.get(stage) ?? 0,
     largest: largestOf(byStage.get(stage) ?? []),
+    cost: totalOf(costs.filter((cost) => cost.stage === stage)),
   }));
 }

@@ -346,7 +346,7 @@ function summarise<R extends RunSettings, Batch extends Params>(
   if (paper) console.log(`The paper's top-1: ${paper.top1.toFixed(4)} (${paper.where}).`);
   if (start > 0 && start === metrics.at(-1)?.step) console.log("There was nothing left to do.");
   console.log(`Wrote to ${out}:`);
-  const isValidated = metrics.some(({ val_loss }) => val_loss !== undefined);
+  const isValidated = metrics.some((line) => VALIDATED.some(([name]) => line[name] !== undefined));
   const files = [
     [FILES.report, "how it went, in a browser: look at this first"],
     ...own,
@@ -365,6 +365,7 @@ function summarise<R extends RunSettings, Batch extends Params>(
 const VALIDATED = [
   ["val_loss", "Validation loss", (a: number, b: number) => a < b],
   ["val_top1", "Validation top-1", (a: number, b: number) => a > b],
+  ["val_miou", "Validation mIoU", (a: number, b: number) => a > b],
 ] as const;
 
 /** Names the files that could not be used. */

@@ -57,6 +57,11 @@ export interface Op {
   readonly outputs: readonly Aval[];
   readonly lowering: Lowering;
   /**
+   * Additions, multiplications and functions that the results take, whichever kernels make them: what
+   * these compute twice, or fill up, does not count. If left out, one a value of a map, none of a kernel.
+   */
+  readonly flops?: number;
+  /**
    * Whether the first result is an activation or the gradient of one, which may be stored in half
    * precision: always, or where an input is.
    */

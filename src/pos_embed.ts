@@ -1,4 +1,5 @@
 /** Fixed position tables, computed in float64 and rounded to float32 at the end. */
+import { cubicTaps } from "./taps.ts";
 
 /**
  * 2-D sin-cos position embedding of MAE and MCMAE (`util/pos_embed.py`).
@@ -102,20 +103,4 @@ export function interpolatePositions(
     }
   }
   return result;
-}
-
-type Tap = readonly [index: number, weight: number];
-
-/** Which of `size` values make each of `newSize`, and how much of them. */
-function cubicTaps(size: number, newSize: number): Tap[][] {
-  const a = -0.75; // PyTorch's; Pillow has −0.5
-  const near = (t: number) => ((a + 2) * t - (a + 3)) * t * t + 1; // t ≤ 1
-  const far = (t: number) => ((a * t - 5 * a) * t + 8 * a) * t - 4 * a; // 1 < t ≤ 2
-  return Array.from({ length: newSize }, (_, i) => {
-    const place = (i + 0.5) * size / newSize - 0.5;
-    const first = Math.floor(place);
-    const t = place - first;
-    return [far(t + 1), near(t), near(1 - t), far(2 - t)].map((weight, k): Tap => // Beyond the border its value goes on.
-    [Math.min(Math.max(first - 1 + k, 0), size - 1), weight]);
-  });
 }

@@ -13,6 +13,7 @@ import {
   type ClassifierSettings,
   initClassifier,
 } from "./models/classifier.ts";
+import type { BackboneParams, BackboneSettings } from "./models/backbone.ts";
 import { holdsClips } from "./models/checkpoint_shapes.ts";
 import type { EncoderParams, EncoderSettings, VideoEncoderSettings } from "./models/encoder.ts";
 import { type Hints, type InferredModel, inferSettings } from "./models/infer.ts";
@@ -134,10 +135,35 @@ async function load<Settings extends AnySettings>(
  */
 export async function loadClassifier(
   path: string,
-  settings: ClassifierSettings<AnySettings>,
+  { encoder }: ClassifierSettings<AnySettings>,
   initial: ClassifierParams,
 ): Promise<Match<ClassifierParams>> {
-  const { encoder } = settings;
+  // A norm that was trained on all scales joined does not fit the last stage alone, and is left.
+  return await loadEncoder(path, encoder, initial, /^(head|fc_norm|norm)\./);
+}
+
+/**
+ * Loads an encoder into a backbone of dense prediction; else as {@linkcode loadClassifier}.
+ *
+ * @throws {CheckpointError} If the file lacks a part of the encoder; the message names it.
+ * @throws {Error} If it cannot be read.
+ */
+export async function loadBackbone(
+  path: string,
+  { encoder }: Pick<BackboneSettings, "encoder">,
+  initial: BackboneParams,
+): Promise<Match<BackboneParams>> {
+  const own = /^(fpn|rel_pos_bias)\.|\.(relative_position_bias_table|gamma_[12])$/;
+  return await loadEncoder(path, encoder, initial, own);
+}
+
+/** @param own Names of parameters that a file may lack. */
+async function loadEncoder<P extends Params>(
+  path: string,
+  encoder: AnySettings,
+  initial: P,
+  own: RegExp,
+): Promise<Match<P>> {
   const { heads, imageSize } = encoder;
   const isClips = "frames" in encoder;
   const infer: Infer<AnySettings> = isClips ? inferVideoSettings : inferSettings;
@@ -148,9 +174,7 @@ export async function loadClassifier(
       initial,
       gridsOf(found.settings, encoder),
     );
-    // A norm that was trained on all scales joined does not fit the last stage alone, and is left.
-    const isHead = ({ name }: { readonly name: string }) => /^(head|fc_norm|norm)\./.test(name);
-    const lacks = [...match.missing, ...match.mismatched].filter((one) => !isHead(one));
+    const lacks = [...match.missing, ...match.mismatched].filter(({ name }) => !own.test(name));
     if (lacks.length > 0) {
       throw new CheckpointError(
         `it does not fit the model: ${describeMatch(match).replaceAll("\n", "; ")}`,
@@ -243,7 +267,7 @@ function gridsOf(from: AnySettings, to: AnySettings): MatchOptions {
 }
 
 /** Names of classes, as a file has them. */
-function namesOf({ metadata: { classes } }: WeightFile): { classNames?: readonly string[] } {
+export function namesOf({ metadata: { classes } }: WeightFile): { classNames?: readonly string[] } {
   if (typeof classes !== "string") return {};
   const names = JSON.parse(classes);
   return Array.isArray(names) ? { classNames: names.map(String) } : {};

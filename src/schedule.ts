@@ -50,6 +50,30 @@ export function warmupCosineSteps(
   return warmupCosine({ lr, minLr, warmupEpochs: warmupSteps, epochs: steps }, step);
 }
 
+/** Settings of {@linkcode warmupPoly}; rates are absolute, times are updates. */
+export interface WarmupPoly {
+  readonly lr: number;
+  readonly minLr: number;
+  readonly power: number;
+  readonly warmupSteps: number;
+  readonly steps: number;
+}
+
+/**
+ * Polynomial decay with linear warm-up, by update, as mmsegmentation's `poly` policy: the warm-up is a
+ * factor on the decayed rate, which begins at 1e-6.
+ *
+ * @param step Update, from 0 to `steps` − 1.
+ */
+export function warmupPoly(
+  { lr, minLr, power, warmupSteps, steps }: WarmupPoly,
+  step: number,
+): number {
+  const decayed = (lr - minLr) * (1 - Math.min(1, step / steps)) ** power + minLr;
+  if (step >= warmupSteps) return decayed;
+  return decayed * (1 - (1 - step / warmupSteps) * (1 - 1e-6));
+}
+
 /**
  * Linear scaling rule (arXiv:1706.02677): the rate for a batch, from the rate for 256 images.
  *

@@ -12,6 +12,13 @@ import { checkPretrainMcmae } from "./mcmae.ts";
 import { checkMixupCutmix } from "./mixup.ts";
 import { checkLars, checkLinprobe } from "./probe.ts";
 import { checkRandAugment } from "./rand_augment.ts";
+import { checkResample } from "./resample.ts";
+import {
+  checkSegBackbone,
+  checkSegMetrics,
+  checkSegSlide,
+  checkSegUpernet,
+} from "./segmentation.ts";
 import { checkPretrainSteps } from "./steps.ts";
 import { checkLrSchedule, checkPosEmbed } from "./tables.ts";
 import { checkVideoMae, checkVideoMaeFinetune } from "./videomae.ts";
@@ -36,10 +43,19 @@ const CASES: Readonly<Record<string, Case>> = {
   lr_schedule: { check: ({ file }) => checkLrSchedule(file) },
   mae_vit: { check: checkMaeVit },
   mixup_cutmix: { check: checkMixupCutmix },
-  pos_embed: { check: ({ file }) => checkPosEmbed(file), parts: ["sincos", "sinusoid", "interp"] },
+  pos_embed: {
+    check: async function* (fixture) {
+      yield* checkPosEmbed(fixture.file);
+      yield* checkResample(fixture);
+    },
+  },
   pretrain_mcmae: { check: checkPretrainMcmae },
   pretrain_steps: { check: checkPretrainSteps },
   rand_augment: { check: ({ file }) => checkRandAugment(file) },
+  seg_backbone: { check: checkSegBackbone },
+  seg_metrics: { check: ({ file }) => checkSegMetrics(file) },
+  seg_slide: { check: checkSegSlide },
+  seg_upernet: { check: checkSegUpernet },
   // Longer names first: a name begins with its kind.
   videomae_finetune: { check: checkVideoMaeFinetune },
   videomae: { check: checkVideoMae },

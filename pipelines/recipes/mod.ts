@@ -2,6 +2,7 @@
 import type { FinetunePreset } from "../finetune_recipe.ts";
 import type { ProbePreset } from "../probe_recipe.ts";
 import { nearest, type Recipe, UsageError } from "../recipe.ts";
+import type { SegmentPreset } from "../segment/recipe.ts";
 import type { VideoFinetunePreset } from "../video/finetune_recipe.ts";
 import type { VideoRecipe } from "../video/recipe.ts";
 import { fashionMnist, fashionMnistMae } from "./fashion_mnist.ts";
@@ -14,6 +15,7 @@ import { mcmaeHuge } from "./mcmae_huge.ts";
 import { mcmaeLarge } from "./mcmae_large.ts";
 import { mcmaeSmall } from "./mcmae_small.ts";
 import { quickstart } from "./quickstart.ts";
+import { segmentRecipes } from "./segment.ts";
 import { videoRecipes } from "./video.ts";
 import { videoFinetuneRecipes } from "./video_finetune.ts";
 
@@ -67,14 +69,17 @@ export function findFinetuneRecipe(name: string): FinetunePreset {
   return findIn(finetuneRecipes, name);
 }
 
+/** A recipe of fine-tuning on images, on clips, or on images with masks. */
+export type AnyFinetunePreset = FinetunePreset | VideoFinetunePreset | SegmentPreset;
+
 /**
- * Finds a recipe of fine-tuning by its name, on images or clips.
+ * Finds any recipe of fine-tuning by its name.
  *
  * @throws {UsageError} As {@linkcode findRecipe}.
  */
-export function findAnyFinetuneRecipe(name: string): FinetunePreset | VideoFinetunePreset {
-  return findIn<FinetunePreset | VideoFinetunePreset>(
-    [...finetuneRecipes, ...videoFinetuneRecipes],
+export function findAnyFinetuneRecipe(name: string): AnyFinetunePreset {
+  return findIn<AnyFinetunePreset>(
+    [...finetuneRecipes, ...videoFinetuneRecipes, ...segmentRecipes],
     name,
   );
 }
@@ -86,12 +91,12 @@ export function findAnyFinetuneRecipe(name: string): FinetunePreset | VideoFinet
  */
 export function findModelRecipe(name: string): ModelRecipe {
   return findIn<ModelRecipe>(
-    [...pretrainRecipes, ...finetuneRecipes, ...videoFinetuneRecipes],
+    [...pretrainRecipes, ...finetuneRecipes, ...videoFinetuneRecipes, ...segmentRecipes],
     name,
   );
 }
 
-type ModelRecipe = Recipe | VideoRecipe | FinetunePreset | VideoFinetunePreset;
+type ModelRecipe = Recipe | VideoRecipe | AnyFinetunePreset;
 
 /** Recipes of linear probes. */
 export const probeRecipes: readonly ProbePreset[] = [linprobe, linprobeFashion, linprobeImagenet];

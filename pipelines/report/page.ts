@@ -78,8 +78,18 @@ function facts(
   summary: Summary,
   { parameters, memory, samples }: RunRecord["details"] & { readonly samples: Samples },
 ): Html {
-  const { step, steps, epoch, loss, lossSpan, valLoss, valTop1, seconds, imagesPerSecond } =
-    summary;
+  const {
+    step,
+    steps,
+    epoch,
+    loss,
+    lossSpan,
+    valLoss,
+    valTop1,
+    valMiou,
+    seconds,
+    imagesPerSecond,
+  } = summary;
   const ofSteps = steps === undefined ? "" : `of ${countText(steps)}`;
   const epochs = epoch === undefined
     ? ""
@@ -92,6 +102,7 @@ function facts(
     ],
     ["Validation loss", numberText(valLoss), "latest"],
     ["Validation top-1", percentText(valTop1), "latest"],
+    ["Validation mIoU", percentText(valMiou), "latest"],
     ["Steps", countText(step), [ofSteps, epochs].filter(Boolean).join(", ")],
     ["Training time", durationText(seconds), `${rateText(imagesPerSecond)} ${samples}/s`],
     ["Parameters", countText(parameters?.trained), `and ${countText(parameters?.frozen)} frozen`],

@@ -23,15 +23,15 @@ const MOST = 12;
 const WIDEST: Readonly<Record<Samples, number>> = { images: 224, clips: 560 };
 
 /**
- * Reads the panels of a run: original, masked, and reconstructions evenly over time, always with
- * the first and the last. Files that are no pictures are passed over.
+ * Reads the panels of a run: originals, what was made of them (masked, or their true masks), and
+ * results evenly over time, always with the first and the last. Files that are no pictures are passed over.
  */
 export async function readPanels(
   folder: string,
   samples: Samples = "images",
 ): Promise<readonly Panel[]> {
   const names = await namesIn(folder);
-  const inputs = ["original", "masked"].filter((name) => names.includes(`${name}.png`));
+  const inputs = ["original", "masked", "truth"].filter((name) => names.includes(`${name}.png`));
   const steps = names.flatMap((name) => {
     const digits = /^step-(\d+)\.png$/.exec(name)?.[1];
     return digits === undefined ? [] : [{ step: Number(digits), file: name }];

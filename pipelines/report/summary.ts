@@ -20,6 +20,7 @@ export interface Summary {
   readonly valLoss: number;
   /** Share of images, of the last step that has one; NaN if none has. */
   readonly valTop1: number;
+  readonly valMiou: number;
   readonly imagesPerSecond: number;
   /** Of all steps, by their throughput; NaN if that is unknown. */
   readonly seconds: number;
@@ -54,6 +55,7 @@ export function summarise({ recipe, metrics, details, written, read }: RunRecord
     lossSpan: Math.min(RECENT, losses.length),
     valLoss: lastMean(column("val_loss"), 1),
     valTop1: lastMean(column("val_top1"), 1),
+    valMiou: lastMean(column("val_miou"), 1),
     imagesPerSecond: lastMean(column("images_per_s"), RECENT),
     seconds: times.reduce((sum, time) => sum + time, 0) / times.length * metrics.steps.length,
   };

@@ -13,6 +13,7 @@ import {
   validateTuning,
 } from "../finetune_recipe.ts";
 import { inspect, wrongKind } from "../from_checkpoint.ts";
+import type { RunSettings } from "../recipe.ts";
 import { validateRun, within } from "../validate.ts";
 import {
   type ClipDataSettings,
@@ -46,8 +47,8 @@ export interface VideoFinetuneRecipe extends Omit<VideoFinetunePreset, "model"> 
 }
 
 /** Whether a recipe of fine-tuning is of clips. */
-export function isOfClips(
-  recipe: FinetunePreset | VideoFinetunePreset,
+export function isOfClips<R extends RunSettings>(
+  recipe: R | VideoFinetunePreset,
 ): recipe is VideoFinetunePreset {
   return "sampling" in recipe.data;
 }

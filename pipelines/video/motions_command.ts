@@ -9,11 +9,12 @@ import type { VideoEncoderSettings } from "../../src/models/encoder.ts";
 import { loadPretrainedVideo } from "../../src/pretrained.ts";
 import { writeModels } from "../checkpoints.ts";
 import { percent } from "../eval/result.ts";
+import { checkSettings, runOrResume } from "../experiment.ts";
 import { finetuneCommand } from "../finetune_command.ts";
 import { initialOf } from "../pretrain.ts";
 import { pretrainCommand } from "../pretrain_command.ts";
 import { MOTIONS } from "../recipe.ts";
-import { exists, FILES, writeWhole } from "../run_folder.ts";
+import { FILES } from "../run_folder.ts";
 import { table } from "../table.ts";
 import { parseWords, UsageError } from "../usage.ts";
 import { videoQuickstart } from "../recipes/video.ts";
@@ -130,31 +131,6 @@ export async function motionsCommand(args: readonly string[]): Promise<number> {
   const { n } = results[0];
   console.log(JSON.stringify({ task: "motions", ...JSON.parse(about), n, minutes, results }));
   return 0;
-}
-
-/** @throws {UsageError} If a folder holds runs of other settings. */
-async function checkSettings(out: string, about: string): Promise<void> {
-  const path = `${out}/settings.json`;
-  if (!await exists(path)) {
-    await Deno.mkdir(out, { recursive: true });
-    return await writeWhole(path, `${about}\n`);
-  }
-  const found = (await Deno.readTextFile(path)).trim();
-  if (found === about) return;
-  throw new UsageError(`Folder ${out} holds runs of other settings, ${found}: name another --out`);
-}
-
-/** Runs a training command in a folder, from its start or from where it stopped. */
-async function runOrResume(
-  command: (args: readonly string[]) => Promise<number>,
-  recipe: string,
-  folder: string,
-  options: readonly string[],
-  fresh: readonly string[] = [],
-): Promise<number> {
-  const begun = await exists(`${folder}/${FILES.recipe}`);
-  const where = ["--out", folder, ...options];
-  return await command([recipe, ...(begun ? ["--resume"] : fresh), ...where]);
 }
 
 /** Writes a model as it is before pretraining. */

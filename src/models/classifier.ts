@@ -21,6 +21,7 @@ import {
 } from "./encoder.ts";
 import { initMae } from "./mae.ts";
 import { initMcmae } from "./mcmae.ts";
+import type { McmaeStages } from "./mcmae_stages.ts";
 import { affine, type Branch, norm, TRANSFORMER_EPS } from "./transformer.ts";
 import { initVideoMae } from "./videomae.ts";
 import { initVideoMcmae } from "./videomcmae.ts";
@@ -87,7 +88,8 @@ function initEncoder(settings: AnySettings["encoder"], draw: Initializer): Encod
   }
 }
 
-function stagesOf(params: ReturnType<typeof initMcmae>): EncoderParams {
+/** Stages of an autoencoder, without what joins scales and decodes. */
+export function stagesOf(params: ReturnType<typeof initMcmae>): McmaeStages {
   const { pos_embed, patch_embed1, patch_embed2, patch_embed3, patch_embed4 } = params;
   const { blocks1, blocks2, blocks3 } = params;
   return {
@@ -129,7 +131,7 @@ export function logitsOf({ head }: Pick<ClassifierParams, "head">, features: Ten
 }
 
 /** Drops a block's two branches, each by a draw of its own, as timm does. */
-function dropBranches(
+export function dropBranches(
   { encoder, dropPath: rate }: Pick<AnySettings, "encoder" | "dropPath">,
   draws: Tensor,
   block: number,

@@ -22,6 +22,7 @@ import type { AutoencoderSettings, MaskedImages } from "./decoder.ts";
 import { stridedConvolution, type TokenGrid, visiblePixels, visiblePositions } from "./patches.ts";
 import {
   affine,
+  type BlockOptions,
   type BlockParams,
   type Branch,
   initBlock,
@@ -187,6 +188,7 @@ export function convBlock(
  *
  * @param images `[N, H, W, C]`, or clips `[N, T, H, W, C]`.
  * @param branchOf What becomes of the residual branches of block i, over all stages.
+ * @param optionsOf Of transformer block i.
  * @returns Every block's output in order: `blocks1.0` … `[N, H1, W1, C1]`, `blocks2.0` …
  *   `[N, H2, W2, C2]`, `blocks3.0` … `[N, L, C3]`; and `patch_embed1` … `patch_embed4`. Maps of clips
  *   have S after N.
@@ -196,6 +198,7 @@ export function encodeImages(
   { heads }: Pick<StageSettings, "heads">,
   images: Tensor,
   branchOf: (block: number) => Branch = () => (x) => x,
+  optionsOf: (block: number) => BlockOptions = () => ({}),
 ): Record<string, Tensor> {
   const layers: Record<string, Tensor> = {};
   const convolve: Convolve = (x, { weight, bias }) => depthwise(x, weight, bias);
@@ -212,7 +215,13 @@ export function encodeImages(
   x = layers.patch_embed4 = affine(tokensOf(x), params.patch_embed4);
   x = add(x, params.pos_embed);
   params.blocks3.forEach((block, i) =>
-    x = layers[`blocks3.${i}`] = transformerBlock(x, block, heads, branchOf(count++))
+    x = layers[`blocks3.${i}`] = transformerBlock(
+      x,
+      block,
+      heads,
+      branchOf(count++),
+      optionsOf(i),
+    )
   );
   return layers;
 }

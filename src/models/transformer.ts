@@ -8,10 +8,11 @@ import { attention } from "../ops/attention.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
 import { add, gelu, mul } from "../ops/map.ts";
 import { linear } from "../ops/matmul.ts";
+import { biasedAttention } from "../ops/relative_bias.ts";
 import { inBlock } from "../recompute.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** eps of every LayerNorm in a transformer; MCMAE's convolution stages use 1e-5. */
+/** eps of every LayerNorm in a transformer, but for segmentation; convolution stages use 1e-5. */
 export const TRANSFORMER_EPS = 1e-6;
 
 export type Mlp = {
@@ -21,7 +22,12 @@ export type Mlp = {
 
 export type BlockParams = {
   readonly norm1: Affine;
-  readonly attn: { readonly qkv: Affine; readonly proj: Affine };
+  readonly attn: {
+    readonly qkv: Affine;
+    readonly proj: Affine;
+    /** `[(2H − 1) · (2W − 1), heads]`; backbones of dense prediction may have it. */
+    readonly relative_position_bias_table?: Tensor;
+  };
   readonly norm2: Affine;
   readonly mlp: Mlp;
   /** Layer scale of the two branches, `[C]` (arXiv:2103.17239); VideoMAE may have it. */
@@ -54,13 +60,19 @@ export function mlp(x: Tensor, { fc1, fc2 }: Mlp): Tensor {
   return affine(gelu(affine(x, fc1)), fc2);
 }
 
-/** Self-attention with its two linear layers, `[N, L, C]` → `[N, L, C]`. */
+/**
+ * Self-attention with its two linear layers, `[N, L, C]` → `[N, L, C]`.
+ *
+ * @param bias Of the scores, `[heads, L, L]`.
+ */
 export function selfAttention(
   x: Tensor,
   { qkv, proj }: BlockParams["attn"],
   heads: number,
+  bias?: Tensor,
 ): Tensor {
-  return affine(attention(affine(x, qkv), heads), proj);
+  const all = affine(x, qkv);
+  return affine(bias ? biasedAttention(all, bias) : attention(all, heads), proj);
 }
 
 /**
@@ -69,18 +81,27 @@ export function selfAttention(
  */
 export type Branch = (branch: Tensor, which: 0 | 1) => Tensor;
 
+/** What the published code has otherwise for dense prediction. */
+export interface BlockOptions {
+  /** Of the LayerNorms. */
+  readonly eps?: number;
+  /** Bias of the scores, `[heads, L, L]`. */
+  readonly bias?: Tensor;
+}
+
 /** `[N, L, C]` → `[N, L, C]`. */
 export function transformerBlock(
   x: Tensor,
   block: BlockParams,
   heads: number,
   branch: Branch = (x) => x,
+  { eps = TRANSFORMER_EPS, bias }: BlockOptions = {},
 ): Tensor {
   const scale = (x: Tensor, gamma?: Tensor) => gamma ? mul(x, gamma) : x;
   return inBlock(() => {
-    const attended = selfAttention(norm(x, block.norm1, TRANSFORMER_EPS), block.attn, heads);
+    const attended = selfAttention(norm(x, block.norm1, eps), block.attn, heads, bias);
     const y = add(x, branch(scale(attended, block.gamma_1), 0));
-    const hidden = mlp(norm(y, block.norm2, TRANSFORMER_EPS), block.mlp);
+    const hidden = mlp(norm(y, block.norm2, eps), block.mlp);
     return add(y, branch(scale(hidden, block.gamma_2), 1));
   });
 }

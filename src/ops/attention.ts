@@ -7,6 +7,9 @@ import { apply, applyAll, type Dispatch, dispatch, type Target, workgroups } fro
 import { type Aval, type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { type Layout, productDispatch } from "./matmul.ts";
 
+/** Operations a value: largest, difference, exponential, sum, quotient; y · (dy − Σ dy · y). */
+const [SOFTMAX, SOFTMAX_GRAD] = [5, 4];
+
 /** Softmax over the last axis, `[…, C]` → `[…, C]`. */
 export function softmax(x: Tensor): Tensor {
   const C = x.shape.at(-1)!;
@@ -15,6 +18,7 @@ export function softmax(x: Tensor): Tensor {
     name: "softmax",
     key: `softmax:${x.shape}`,
     outputs: [{ shape: x.shape, dtype: "f32" }],
+    flops: SOFTMAX * rows * C,
     lowering: {
       kind: "kernel",
       dispatches: () => [dispatch("softmax", { C, stride: C, rows }, [0, 1], workgroups(rows))],
@@ -24,6 +28,7 @@ export function softmax(x: Tensor): Tensor {
         name: "softmax_grad",
         key: `softmax_grad:${y.shape}`,
         outputs: [{ shape: y.shape, dtype: "f32" }],
+        flops: SOFTMAX_GRAD * rows * C,
         lowering: {
           kind: "kernel",
           dispatches: () => [
@@ -74,6 +79,7 @@ export function attention(qkv: Tensor, heads: number): Tensor {
     key: `attention:${qkv.shape}:${heads}`,
     // The result; largest score and inverse sum of each query; weights; scores, gone with the op.
     outputs: [{ shape: [n, L, heads * D], dtype: "f32" }, scratch([n, heads, L, 2]), map, map],
+    flops: n * heads * L * L * (2 * 2 * D + SOFTMAX), // two products
     activation: "follows",
     lowering: {
       kind: "kernel",
@@ -105,7 +111,7 @@ function attentionGrad(
   inputs: readonly [dy: Tensor, qkv: Tensor, y: Tensor, moments: Tensor],
   kept?: Tensor,
 ): Tensor {
-  const { n, L, heads } = sizes;
+  const { n, L, heads, D } = sizes;
   const { shape } = inputs[1];
   const chunks = chunksOf(sizes);
   const map = scratch([chunks[0].samples, chunks[0].heads, L, filledUp(L)]);
@@ -115,6 +121,7 @@ function attentionGrad(
     // The result; what else there is goes with the op: the mean gradient of each query's weights, the
     // gradients of weights and scores, weights that were not kept.
     outputs: [{ shape, dtype: "f32" }, scratch([n, heads, L]), map, map, ...kept ? [] : [map]],
+    flops: n * heads * L * L * (4 * 2 * D + SOFTMAX_GRAD), // four, besides that of scores made again
     activation: "follows",
     lowering: {
       kind: "kernel",

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { apply, applyAll, dispatch, workgroups } from "../op.ts";
+import { apply, applyAll, dispatch, type Target, workgroups } from "../op.ts";
 import { type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { permute, reshape } from "./shape.ts";
 import { sum } from "./reduce.ts";
@@ -13,7 +13,14 @@ import { sum } from "./reduce.ts";
 const STRIP = 8;
 const BLOCK_STRIP = 4;
 
-/** Neighbouring taps whose gradients an invocation of a kernel computes. */
+/** Neighbouring rows of such results that a tile has. */
+const TILE_ROWS = 4;
+
+/**
+ * Neighbouring taps whose gradients an invocation of a kernel computes. CPU adapters, for which loads
+ * cost far more than room for sums, take kernels no wider than this in tiles, and the gradients of all
+ * taps at once; each sum keeps its order.
+ */
 const TAPS = 5;
 
 /**
@@ -29,24 +36,25 @@ export function depthwise(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   const [C, W, H, S = 1] = x.shape.slice(1).toReversed();
   const [kt, k] = kernelSizes(x.shape, x.shape.length - 2, weight.shape);
   const lanes = C % 4 === 0 ? 4 : 1;
-  const size = sizeOf(x.shape) / W * Math.ceil(W / STRIP) / lanes;
+  const rows = sizeOf(x.shape) / W / C;
+  const sizes = { S, H, W, C: C / lanes, kt, k };
+  const tiled = ({ cpu }: Target) => cpu && k <= TAPS;
   const correlate = (x: Tensor, taps: Tensor, bias: Tensor, flip: boolean): Tensor =>
     apply({
       name: flip ? "depthwise_grad_input" : "depthwise",
       key: `depthwise:${x.shape}:${kt}:${k}:${flip}`,
       outputs: [{ shape: x.shape, dtype: "f32" }],
+      flops: 2 * kt * k * k * sizeOf(x.shape),
       activation: "follows",
       lowering: {
         kind: "kernel",
-        dispatches: () => [
-          dispatch(
-            "depthwise",
-            { S, H, W, C: C / lanes, kt, k, flip, size },
-            [0, 1, 2, 3],
-            workgroups(size),
-            lanes,
-          ),
-        ],
+        dispatches: (target) => {
+          const kernel = tiled(target) ? "depthwiseTile" : "depthwise";
+          const lines = tiled(target) ? rows / H * Math.ceil(H / TILE_ROWS) : rows;
+          const size = lines * Math.ceil(W / STRIP) * C / lanes;
+          const constants = { ...sizes, flip, size };
+          return [dispatch(kernel, constants, [0, 1, 2, 3], workgroups(size), lanes)];
+        },
       },
       vjp: flip ? undefined : ([dy], [x, taps]) => [
         correlate(dy!, taps, bias, true),
@@ -54,10 +62,8 @@ export function depthwise(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
       ],
     }, [x, taps, bias]);
   const parameterGrads = (dy: Tensor, x: Tensor): Tensor[] => {
-    const rows = sizeOf(x.shape) / W / C;
     const chunk = chunkOf(rows, W);
     const chunks = Math.ceil(rows / chunk);
-    const size = chunks * kt * k * Math.ceil(k / TAPS) * C / lanes;
     const partial = applyAll({
       name: "depthwise_grad_weight",
       key: `depthwise_grad_weight:${x.shape}:${kt}:${k}`,
@@ -65,17 +71,16 @@ export function depthwise(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
         { shape: [chunks, kt * k * k, C], dtype: "f32" },
         { shape: [chunks, C], dtype: "f32" },
       ],
+      flops: (2 * kt * k * k + 1) * sizeOf(x.shape), // and the bias
       lowering: {
         kind: "kernel",
-        dispatches: () => [
-          dispatch(
-            "depthwiseGrad",
-            { S, H, W, C: C / lanes, kt, k, rows, chunk, size },
-            [0, 1, 2, 3],
-            workgroups(size),
-            lanes,
-          ),
-        ],
+        dispatches: (target) => {
+          const kernel = tiled(target) ? "depthwiseGradTile" : "depthwiseGrad";
+          const parts = tiled(target) ? 1 : k * Math.ceil(k / TAPS);
+          const size = chunks * kt * parts * C / lanes;
+          const constants = { ...sizes, rows, chunk, size };
+          return [dispatch(kernel, constants, [0, 1, 2, 3], workgroups(size), lanes)];
+        },
       },
     }, [dy, x]);
     return partial.map((part) => sum(part, [0]));
@@ -127,6 +132,7 @@ export function maskedDepthwise(
       name: flip ? "masked_depthwise_grad_input" : "masked_depthwise",
       key: `masked_depthwise:${x.shape}:${grid}:${kt}:${k}:${flip}`,
       outputs: [{ shape: x.shape, dtype: "f32" }],
+      flops: 2 * kt * k * k * sizeOf(x.shape), // all taps of visible cells, removed neighbours' too
       activation: "follows",
       lowering: {
         kind: "kernel",
@@ -158,6 +164,7 @@ export function maskedDepthwise(
         { shape: [chunks, kt * k * k, C], dtype: "f32" },
         { shape: [chunks, C], dtype: "f32" },
       ],
+      flops: (2 * kt * k * k + 1) * sizeOf(x.shape), // and the bias
       lowering: {
         kind: "kernel",
         dispatches: () => [

@@ -30,6 +30,7 @@ export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, eps: number): T
     name: "layer_norm",
     key: `layer_norm:${x.shape}:${eps}`,
     outputs: [{ shape: x.shape, dtype: "f32" }, { shape: [sizes.rows, 2], dtype: "f32" }],
+    flops: 7 * sizeOf(x.shape), // two sums, x − μ, its square, three more
     activation: "follows",
     lowering: {
       kind: "kernel",
@@ -43,6 +44,7 @@ export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, eps: number): T
         key: `layer_norm_grad:${x.shape}`,
         // Gradients of gain and bias are added first within chunks of rows.
         outputs: [{ shape: x.shape, dtype: "f32" }, { shape: [chunks, 2, width], dtype: "f32" }],
+        flops: 13 * sizeOf(x.shape), // x̂ 2, dy · gain 1, its two sums 3, dx 4, gain 2, bias 1
         activation: "follows",
         lowering: {
           kind: "kernel",

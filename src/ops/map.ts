@@ -149,6 +149,11 @@ export function square(x: Tensor): Tensor {
   return elementwise("square", "($0 * $0)", [x], [(dy, [x]) => mul(mul(dy, 2), x)]);
 }
 
+/** The larger of x and 0, whose gradient is 0 at 0. */
+export function relu(x: Tensor): Tensor {
+  return where(x, x, 0);
+}
+
 /** GELU in its exact form, x · Φ(x) (arXiv:1606.08415); erf is accurate to 4e-7. */
 export function gelu(x: Tensor): Tensor {
   return elementwise("gelu", "gelu($0)", [x], [
@@ -170,6 +175,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
     name: "broadcast",
     key: `$0:${shape}`,
     outputs: [{ shape, dtype: "f32" }],
+    flops: 0,
     activation: "follows",
     lowering: { kind: "map", expression: "$0" },
     vjp: ([dy]) => [sumTo(dy!, x.shape)],

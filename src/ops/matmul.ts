@@ -152,6 +152,7 @@ export function matmul(
     name: "matmul",
     key: `matmul:${a.shape}:${b.shape}:${transposeA}:${transposeB}`,
     outputs: [{ shape, dtype: "f32" }],
+    flops: 2 * outer * M * N * K,
     activation: transposeA ? undefined : "follows", // transposed it is a part of a weight's gradient
     lowering: {
       kind: "kernel",
@@ -209,6 +210,7 @@ function rowProduct(x: Tensor, weight: Tensor): Tensor {
     name: "linear",
     key: `linear:${x.shape}:${weight.shape}`,
     outputs: [{ shape: [R, O], dtype: "f32" }],
+    flops: 2 * R * O * I,
     activation: "always",
     lowering: {
       kind: "kernel",

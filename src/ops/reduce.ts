@@ -92,6 +92,7 @@ function sumMiddle(x: Tensor, squares = false): Tensor {
         dtype: "f32",
       })),
     ],
+    flops: (squares ? 2 : 1) * sizeOf(x.shape),
     lowering: {
       kind: "kernel",
       dispatches: ({ cpu }) =>

@@ -16,6 +16,7 @@ import type { Ceilings, Line } from "./measure.ts";
 import { overhead } from "./overhead.ts";
 import { runPeers } from "./peers.ts";
 import { matmuls } from "./products.ts";
+import { rooflines } from "./roofline.ts";
 import { steps, videoSteps } from "./steps.ts";
 
 const CASES: Readonly<
@@ -28,6 +29,7 @@ const CASES: Readonly<
   stream: streams,
   step: steps,
   video: videoSteps,
+  roofline: rooflines,
   feed: feeding,
   clips,
   overhead,

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Device } from "../../src/device.ts";
+import { type Cost, totalOf } from "../../src/plan/cost.ts";
 import { compile, type Plan } from "../../src/plan/plan.ts";
 import { upload } from "../../src/plan/read.ts";
 import { key, uniform } from "../../src/random.ts";
@@ -36,6 +37,26 @@ export function arithmetic(ms: number, flops: number, { matmul }: Ceilings) {
 export function traffic(ms: number, bytes: number, { copy }: Ceilings) {
   const gbytes_per_s = bytes / ms / 1e6;
   return { gbytes_per_s, percent_of_copy: 100 * gbytes_per_s / copy };
+}
+
+/**
+ * Milliseconds that launches would take at the ceilings, each bound by arithmetic or by memory. Small
+ * operands may lie in a cache, which is faster than the copy, so that a step can be faster too.
+ */
+export function roofline(costs: readonly Cost[], { copy, matmul }: Ceilings): number {
+  return costs.reduce(
+    (ms, { flops, bytes }) => ms + Math.max(flops / matmul, bytes / copy) / 1e6,
+    0,
+  );
+}
+
+/** Figures of a whole step, from what its launches cost. */
+export function work(ms: number, costs: readonly Cost[], ceilings: Ceilings) {
+  const { flops, bytes } = totalOf(costs);
+  return {
+    ...{ gflop: flops / 1e9, gflops: flops / ms / 1e6, gbytes: bytes / 1e9 },
+    percent_of_roofline: 100 * roofline(costs, ceilings) / ms,
+  };
 }
 
 export function median(values: readonly number[]): number {

@@ -10,11 +10,12 @@ import { pretrainTask } from "../../pipelines/pretrain.ts";
 import { override } from "../../pipelines/recipe.ts";
 import { findRecipe } from "../../pipelines/recipes/mod.ts";
 import { videoQuickstart } from "../../pipelines/recipes/video.ts";
+import { stepCosts } from "../../pipelines/step_plan.ts";
 import { prepare } from "../../pipelines/train.ts";
 import type { Task } from "../../pipelines/train_step.ts";
 import { openClips } from "../../pipelines/video/clips.ts";
 import { videoTask } from "../../pipelines/video/pretrain.ts";
-import { type Line, median } from "./measure.ts";
+import { type Ceilings, type Line, median, work } from "./measure.ts";
 
 /** MCMAE at a stride of 16 on 224² pixels, as small as it is still all of MCMAE. */
 const TINY = [
@@ -39,19 +40,19 @@ const IMAGES = [
 ];
 
 /** Steps of images; `DENSE` ones compute the convolution stages as the published code does. */
-export async function* steps(device: Device): AsyncGenerator<Line> {
+export async function* steps(device: Device, ceilings: Ceilings): AsyncGenerator<Line> {
   for (const { name, recipe: preset, fields } of IMAGES) {
     const recipe = override(findRecipe(preset), ["data.workers=2", ...fields]);
     const images = (await openImages(recipe.data)).train;
-    yield await step(device, name, pretrainTask(recipe, images));
+    yield await step(device, ceilings, name, pretrainTask(recipe, images));
   }
 }
 
 /** Steps of clips. */
-export async function* videoSteps(device: Device): AsyncGenerator<Line> {
+export async function* videoSteps(device: Device, ceilings: Ceilings): AsyncGenerator<Line> {
   const recipe = override(videoQuickstart, ["data.workers=2"]);
   const clips = (await openClips(recipe.data)).train;
-  yield await step(device, "step-video-quickstart", videoTask(recipe, clips));
+  yield await step(device, ceilings, "step-video-quickstart", videoTask(recipe, clips));
 }
 
 /** Steps that are measured: as many as fit this time, and at least so many. */
@@ -61,6 +62,7 @@ const FEWEST = 5;
 /** Times a task's steps, in the groups in which its loop hands on metrics; the first compiles. */
 async function step<P extends Params, Batch extends Params>(
   device: Device,
+  ceilings: Ceilings,
   name: string,
   task: Task<P, Batch>,
 ): Promise<Line> {
@@ -75,9 +77,11 @@ async function step<P extends Params, Batch extends Params>(
   }
   trainer.destroy();
   const rate = median(steps.map(({ imagesPerSecond }) => imagesPerSecond));
+  const batch = task.microBatch * task.accumulate;
+  const ms = 1000 * batch / rate;
   return {
-    ...{ case: name, ms: 1000 * task.microBatch / rate, per_s: rate },
-    ...{ batch: task.microBatch, dispatches: trainer.dispatches },
+    ...{ case: name, ms, per_s: rate, batch, dispatches: trainer.dispatches },
+    ...work(ms, await stepCosts(device, task), ceilings),
     mib: trainer.peakBytes / 2 ** 20,
     data_wait_percent: median(steps.map(({ dataWait }) => 100 * dataWait)),
   };

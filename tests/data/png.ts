@@ -4,7 +4,7 @@ import { crc32, deflateSync } from "node:zlib";
  * Encodes a PNG, independently of the decoder under test.
  *
  * @param type Colour type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha.
- * @param samples Bytes in row order; big-endian for 16 bits.
+ * @param samples Bytes in row order, big-endian for 16 bits; packed for less than 8.
  * @param extra Chunks before the pixels, such as PLTE.
  */
 export function encodePng(
@@ -12,7 +12,7 @@ export function encodePng(
     width: number;
     height: number;
     type: number;
-    bits?: 8 | 16;
+    bits?: 1 | 2 | 4 | 8 | 16;
     samples: number[];
     extra?: [name: string, bytes: number[]][];
   },

@@ -47,6 +47,9 @@ Deno.test("plan: mcmae_base at 64 takes at most a tenth more than the least, wit
     assert.ok(blocks.liveBytes < 0.25 * none.liveBytes);
     assert.ok(blocks.peakBytes < 0.6 * none.peakBytes);
     assert.ok(blocks.dispatches > none.dispatches);
+    // A third of a step is forward, and nearly all of that in blocks.
+    const again = blocks.cost.flops / none.cost.flops;
+    assert.ok(again > 1.15 && again < 4 / 3, `${again}`);
   }
   assert.equal(whole.none.parts, 1);
   assert.equal(whole.none.notice, undefined);
@@ -68,7 +71,10 @@ Deno.test("plan: recipes of clips and of fine-tuning, in words", async () => {
   const clips = await plan("video_quickstart", "batch.micro=4");
   assert.equal(clips.code, 0);
   for (
-    const line of [/^parameters: 188,224 trained/, /^peak +\d+ MiB +\d+ MiB$/, /^encode backward /]
+    const line of [
+      ...[/^parameters: 188,224 trained/, /^peak +\d+ MiB +\d+ MiB$/, /^encode backward /],
+      ...[/^GFLOP a step +\d+\.\d +\d+\.\d$/, /^GiB moved a step +/, /^depthwise +\d/],
+    ]
   ) {
     assert.ok(clips.out.some((text) => line.test(text)), `${line} in ${clips.out.join("\n")}`);
   }

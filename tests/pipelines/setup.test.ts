@@ -1,11 +1,19 @@
 import assert from "node:assert/strict";
-import { type Limits, type Machine, NEEDED, setup, setupBrowser } from "../../pipelines/setup.ts";
+import {
+  type Limits,
+  type Machine,
+  NEEDED,
+  setup,
+  setupBrowser,
+  setupStamps,
+} from "../../pipelines/setup.ts";
 
 interface Setting {
   os?: string;
   osRelease?: string;
   limits?: Limits | null;
   browser?: boolean;
+  stamps?: boolean;
   rootPrefix?: string[] | null;
   failure?: (command: string) => string | null;
   recheck?: boolean;
@@ -20,6 +28,10 @@ function tryBrowser(setting: Setting) {
   return onMachine(setting, setupBrowser);
 }
 
+function tryStamps(setting: Setting) {
+  return onMachine(setting, setupStamps);
+}
+
 async function onMachine(setting: Setting, act: (machine: Machine) => Promise<number>) {
   const printed: string[] = [];
   const commands: string[] = [];
@@ -28,6 +40,7 @@ async function onMachine(setting: Setting, act: (machine: Machine) => Promise<nu
     osRelease: () => setting.osRelease ?? 'PRETTY_NAME="Debian"\nID=debian\n',
     adapterLimits: () => Promise.resolve(setting.limits ?? null),
     hasBrowser: () => Promise.resolve(setting.browser ?? false),
+    hasStamps: () => Promise.resolve(setting.stamps ?? false),
     rootPrefix: () => Promise.resolve(setting.rootPrefix === undefined ? [] : setting.rootPrefix),
     run(command) {
       commands.push(command.join(" "));
@@ -158,5 +171,39 @@ Deno.test("setupBrowser() prints the command where it cannot install", async () 
     const { code, printed } = await tryBrowser(setting);
     assert.equal(code, 1);
     assert.ok(printed.at(-1)!.endsWith(`. Install one: ${advice}`), `${printed}`);
+  }
+});
+
+Deno.test("setupStamps() says and does nothing where there are stamps", async () => {
+  assert.deepEqual(await tryStamps({ stamps: true }), { code: 0, printed: [], commands: [] });
+});
+
+Deno.test("setupStamps() installs Tux Paint's stamps as root on Debian, after one line", async () => {
+  assert.deepEqual(await tryStamps({}), {
+    code: 0,
+    printed: [
+      "There are no stamps in /usr/share/tuxpaint/stamps: installing Tux Paint's stamps " +
+      "(tuxpaint-stamps-default)",
+    ],
+    commands: [
+      "/usr/bin/apt-get update -qq",
+      "/usr/bin/apt-get install -y -qq --no-install-recommends tuxpaint-stamps-default",
+    ],
+  });
+});
+
+Deno.test("setupStamps() prints where to get them where it cannot install", async () => {
+  const failure = (command: string) => command.includes("install") ? "E: no such package" : null;
+  const settings: [Setting, string][] = [
+    [{ rootPrefix: null }, "Install them: sudo apt-get install tuxpaint-stamps-default"],
+    [{ failure }, "Install them: sudo apt-get install tuxpaint-stamps-default"],
+    [{ osRelease: "ID=fedora\n" }, "Install them: sudo dnf install tuxpaint-stamps"],
+    [{ osRelease: "ID=arch\n" }, "Get them from https://tuxpaint.org/download"],
+    [{ os: "darwin" }, "Get them from https://tuxpaint.org/download"],
+  ];
+  for (const [setting, advice] of settings) {
+    const { code, printed } = await tryStamps(setting);
+    assert.equal(code, 1);
+    assert.ok(printed.at(-1)!.endsWith(`. ${advice}`), `${printed}`);
   }
 });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { crossEntropy } from "../../../src/ops/cross_entropy.ts";
+import { crossEntropy, labelCrossEntropy } from "../../../src/ops/cross_entropy.ts";
 import { exp } from "../../../src/ops/map.ts";
 import { read } from "../../../src/plan/read.ts";
-import { tensor } from "../../../src/tensor.ts";
-import { checkOp, sharedDevice, type Values } from "../../check_op.ts";
+import { tensor, zeros } from "../../../src/tensor.ts";
+import { checkOp, fill, sharedDevice, type Values } from "../../check_op.ts";
 
 /** Mean over rows of Σ −t · log softmax(z), in float64. */
 function reference(logits: Values, targets: Values): Values {
@@ -45,4 +45,28 @@ Deno.test("crossEntropy() refuses targets of another shape", () => {
     message: "Cannot compare logits [1,2] with targets [1,1]",
   });
   assert.throws(() => crossEntropy(exp(tensor([1])), tensor([1])), RangeError);
+});
+
+/** log Σ eᶻ − z[label], 0 for a label beyond the classes. */
+function labelReference(logits: Values, labels: Values): Values {
+  const K = logits.shape.at(-1)!;
+  return fill(labels.shape, (n, l) => {
+    const row = n * labels.shape[1] + l;
+    const z = logits.data.subarray(row * K, (row + 1) * K);
+    const label = labels.data[row];
+    return label < K ? Math.log(z.reduce((sum, x) => sum + Math.exp(x), 0)) - z[label] : 0;
+  });
+}
+
+Deno.test("labelCrossEntropy() matches its float64 reference and gradient, and ignores labels", () =>
+  checkOp(labelCrossEntropy, labelReference, [
+    [2, 3, 5],
+    { indices: [0, 4, 255, 2, 5, 1], shape: [2, 3] },
+  ]));
+
+Deno.test("labelCrossEntropy() refuses labels of another shape", () => {
+  assert.throws(() => labelCrossEntropy(zeros([2, 3, 5]), zeros([2, 4], "u32")), {
+    name: "RangeError",
+    message: "Cannot compare logits [2,3,5] with labels [2,4]",
+  });
 });

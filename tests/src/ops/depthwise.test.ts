@@ -1,7 +1,22 @@
 import assert from "node:assert/strict";
+import { grad } from "../../../src/grad.ts";
 import { depthwise, maskedDepthwise } from "../../../src/ops/depthwise.ts";
-import { type Shape, zeros } from "../../../src/tensor.ts";
-import { at, checkOp, fill, type Input, type Values } from "../../check_op.ts";
+import { mul } from "../../../src/ops/map.ts";
+import { sum } from "../../../src/ops/reduce.ts";
+import { compile } from "../../../src/plan/plan.ts";
+import { readAll } from "../../../src/plan/read.ts";
+import { type Shape, type Tensor, zeros } from "../../../src/tensor.ts";
+import {
+  at,
+  checkOp,
+  fill,
+  gpuLike,
+  type Input,
+  random,
+  sharedDevice,
+  toTensor,
+  type Values,
+} from "../../check_op.ts";
 
 /** y[h, w] = bias + Σ x[h + i − r, w + j − r] w[i, j], r = (k − 1) / 2, x zero outside. */
 function depthwiseReference(x: Values, weight: Values, bias: Values): Values {
@@ -75,6 +90,8 @@ Deno.test("depthwise() matches its float64 reference and gradient", async (t) =>
     [5, [1, 2, 57, 5]], // the last strip is of one
     [7, [1, 5, 19, 8]],
     [11, [1, 2, 23, 1]],
+    [5, [2, 9, 17, 4]], // the last tile is of one
+    [3, [1, 8, 16, 3]], // four tiles
   ];
   for (const [k, shape] of cases) {
     const C = shape[3];
@@ -82,6 +99,36 @@ Deno.test("depthwise() matches its float64 reference and gradient", async (t) =>
       `k = ${k}, [${shape}]`,
       () => checkOp(depthwise, depthwiseReference, [shape, [C, 1, k, k], [C]]),
     );
+  }
+});
+
+Deno.test("depthwise() gives the same bits in a CPU adapter's tiles as by the kernels for GPUs", async (t) => {
+  const cases: [taps: Shape, shape: Shape][] = [
+    [[5, 5], [2, 14, 14, 8]],
+    [[5, 5], [1, 7, 9, 3]],
+    [[3, 3], [1, 5, 20, 4]],
+    [[1, 1], [2, 3, 2, 4]],
+    [[3, 5, 5], [2, 3, 6, 11, 4]],
+    [[5, 3, 3], [1, 2, 9, 3, 5]], // the kernel reaches beyond the clip at both ends
+  ];
+  const devices = [await sharedDevice(), await gpuLike()];
+  for (const [taps, shape] of cases) {
+    const C = shape[shape.length - 1];
+    const inputs = [shape, [C, 1, ...taps], [C], shape].map((shape, i) =>
+      toTensor(random(shape, i))
+    );
+    await t.step(`[${taps}], [${shape}]`, async () => {
+      const [tiled, plain] = await Promise.all(devices.map(async (device) => {
+        const plan = await compile(device, ([x, weight, bias, dy]: Tensor[]) => {
+          const y = depthwise(x, weight, bias);
+          return [y, ...grad(sum(mul(y, dy)), [x, weight, bias])];
+        }, inputs);
+        const results = await readAll(device, plan.run(inputs));
+        plan.destroy();
+        return results;
+      }));
+      assert.deepEqual(tiled, plain);
+    });
   }
 });
 

@@ -1,0 +1,67 @@
+import {
+  checkMaskOptions,
+  type MaskFigures,
+  type MaskOptions,
+  MaskWorkers,
+} from "./mask_workers.ts";
+import type { Scale } from "./resize.ts";
+import { pairName } from "./source.ts";
+
+/** What to evaluate on. */
+export interface MaskEvaluationOptions extends MaskOptions {
+  /** What images are resized to, keeping their aspect; they keep their size if null. */
+  readonly scale: Scale | null;
+}
+
+/** An image to segment, and the truth. */
+export interface MaskPicture extends MaskFigures {
+  /** Which pair of the source it is. */
+  readonly index: number;
+  readonly name: string;
+  /** Of the resized image. */
+  readonly width: number;
+  readonly height: number;
+  /** Normalised pixels `[height, width, C]`. */
+  readonly image: Float32Array<ArrayBuffer>;
+  /** Classes `[labelHeight, labelWidth]`, never resized; `ignoreIndex` where there is none. */
+  readonly labels: Uint32Array<ArrayBuffer>;
+  readonly labelWidth: number;
+  readonly labelHeight: number;
+}
+
+/**
+ * Loads a source's images whole with their masks, once, in their order and one by one, in workers.
+ * A bad pair is left out and listed.
+ *
+ * Leaving a `for await` over it, or its `return()`, ends the workers.
+ *
+ * @throws {RangeError} If an option is out of its range.
+ * @throws {DataError} If more than `maxBad` or all of the pairs are bad.
+ * @throws {Error} If workers cannot start.
+ */
+export async function* loadMasksInOrder(
+  options: MaskEvaluationOptions,
+): AsyncGenerator<MaskPicture, void, void> {
+  checkMaskOptions(options);
+  const { source, prefetch = 2, channels, mean, std, rule, scale } = options;
+  using workers = new MaskWorkers(options, { kind: "evaluate", channels, mean, std, rule, scale });
+  const { skipped, warnings } = workers;
+
+  const asked: ReturnType<MaskWorkers["load"]>[] = [];
+  for (let index = 0; index < source.length; index++) {
+    while (asked.length <= prefetch && index + asked.length < source.length) {
+      const loading = workers.load(index + asked.length);
+      loading.catch(() => {}); // reported when its turn comes
+      asked.push(loading);
+    }
+    const view = await asked.shift()!;
+    if (!view) continue;
+    const { pixels, width, height, mask } = view;
+    yield {
+      ...{ index, name: pairName(source, index), width, height },
+      image: pixels,
+      labels: new Uint32Array(mask.labels),
+      ...{ labelWidth: mask.width, labelHeight: mask.height, skipped, warnings },
+    };
+  }
+}
