@@ -27,7 +27,8 @@ export * as random from "./src/random.ts";
 // Ops and gradients
 export * from "./src/ops/attention.ts";
 export * from "./src/ops/batch_norm.ts";
-export { crossEntropy } from "./src/ops/cross_entropy.ts";
+export { convolution, type ConvolutionOptions } from "./src/ops/convolution.ts";
+export { crossEntropy, labelCrossEntropy } from "./src/ops/cross_entropy.ts";
 export * from "./src/ops/depthwise.ts";
 export * from "./src/ops/drop_path.ts";
 export * from "./src/ops/gather.ts";
@@ -35,6 +36,8 @@ export * from "./src/ops/layer_norm.ts";
 export * from "./src/ops/map.ts";
 export { linear, matmul } from "./src/ops/matmul.ts";
 export * from "./src/ops/reduce.ts";
+export { biasedAttention, relativeBias } from "./src/ops/relative_bias.ts";
+export { adaptiveAveragePool, resizeBicubic, resizeBilinear } from "./src/ops/resample.ts";
 export * from "./src/ops/shape.ts";
 export { grad } from "./src/grad.ts";
 export { recompute } from "./src/recompute.ts";
@@ -48,6 +51,7 @@ export * from "./src/plan/read.ts";
 
 // Models and their parameters
 export { type Autoencoder, autoencoder } from "./src/models/autoencoder.ts";
+export { backboneMaps, type BackboneParams, type BackboneSettings } from "./src/models/backbone.ts";
 export * from "./src/models/classifier.ts";
 export * from "./src/models/clips.ts";
 export * from "./src/models/decoder.ts";
@@ -59,6 +63,16 @@ export * from "./src/models/mae.ts";
 export * from "./src/models/mcmae.ts";
 export * from "./src/models/mcmae_stages.ts";
 export * from "./src/models/patches.ts";
+export {
+  drawsOf,
+  initSegmenter,
+  segment,
+  segmenterLoss,
+  segmenterMaps,
+  type SegmenterParams,
+  segmenterScores,
+  type SegmenterSettings,
+} from "./src/models/segmenter.ts";
 export * from "./src/models/transformer.ts";
 export * from "./src/models/videomae.ts";
 export * from "./src/models/videomcmae.ts";
@@ -80,6 +94,11 @@ export {
   type Pretrained,
   type PretrainedOptions,
 } from "./src/pretrained.ts";
+export {
+  loadSegmenter,
+  type MaskFacts,
+  type PretrainedSegmenter,
+} from "./src/pretrained_segmenter.ts";
 export { openWeights, type Weight, type WeightFile } from "./src/weights.ts";
 export { openTorch, RefusedError, type TorchFile, TorchTensor } from "./src/torch_file.ts";
 export { loadSafetensors, type Safetensors, writeSafetensors } from "./src/safetensors.ts";
@@ -162,6 +181,22 @@ export { type VideoModel, type VideoRecipe } from "./pipelines/video/recipe.ts";
 export { videoTask } from "./pipelines/video/pretrain.ts";
 export { type ClipSplits, openClips } from "./pipelines/video/clips.ts";
 export { videoRecipes } from "./pipelines/recipes/video.ts";
+
+// Images with masks
+export { findMasks } from "./data/masks/find.ts";
+export { decodeMask, type Mask as LabelMask } from "./data/masks/mask.ts";
+export { loadMaskBatches, type MaskBatch, type MaskLoadOptions } from "./data/masks/loader.ts";
+export {
+  loadMasksInOrder,
+  type MaskEvaluationOptions,
+  type MaskPicture,
+} from "./data/masks/evaluation_loader.ts";
+export { type MaskSplits, openMasks } from "./pipelines/segment/data.ts";
+export { segmentStages, segmentTask } from "./pipelines/segment/finetune.ts";
+export { SegmentationCount, type SegmentationFigures } from "./pipelines/segment/metrics.ts";
+export { type Looking, type Predictor, preparePredictor } from "./pipelines/segment/predict.ts";
+export { segmenterOf, type SegmentPreset, type SegmentRecipe } from "./pipelines/segment/recipe.ts";
+export { segmentRecipes } from "./pipelines/recipes/segment.ts";
 
 // Pipelines
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";

@@ -134,7 +134,7 @@ async function casesIn(dir: string): Promise<string[]> {
 interface Wish {
   readonly dir: string;
   readonly name: string;
-  /** Undefined: what is implemented of the case, which may be nothing. */
+  /** Undefined: all of the case, if it is implemented. */
   readonly prefixes?: readonly string[];
   readonly found: readonly string[];
   readonly device: () => Promise<Device>;
@@ -152,7 +152,7 @@ async function* checkCase(
   const implementation = caseOf(name, file);
   if (!implementation && prefixes) throw new Error("it is not implemented");
   if (!implementation) return;
-  const wanted = prefixes ?? implementation.parts ?? [""];
+  const wanted = prefixes ?? [""];
   const unused = new Set(wanted);
   const seen = new Set<string>();
   /** Whether a tensor is wanted; notes that it was there. */

@@ -34,11 +34,6 @@ export function cubicTaps(size: number, newSize: number): Taps {
   });
 }
 
-/** Nearest neighbour: `newSize` of `size` values, as PyTorch's `nearest`. */
-export function nearestTaps(size: number, newSize: number): Taps {
-  return Array.from({ length: newSize }, (_, i) => [[Math.floor(i * size / newSize), 1]]);
-}
-
 /** Means over `bins` parts of `size` values, which overlap where they are no equal ones. */
 export function poolTaps(size: number, bins: number): Taps {
   return Array.from({ length: bins }, (_, i) => {

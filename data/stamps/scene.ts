@@ -38,6 +38,8 @@ const OUTSIDE = 0.22;
 /** Least share of the photo's largest crop of the scene's shape, a side. */
 const CROP = 0.6;
 const LEAST_PIXELS = 16;
+/** Pixels that the background blurs into one: it is out of focus, as behind what a camera looks at. */
+const BLUR = 4;
 
 const BACKGROUND = 0, CHOICE = 1, THING = 2; // keys beneath a scene's
 
@@ -81,14 +83,16 @@ export function composeScene(
   };
 }
 
-/** A part of a photo, of the scene's shape. */
+/** A part of a photo, of the scene's shape, out of focus: what is in focus is a thing. */
 function background(photo: Image, key: Key, { width, height }: Size): Image {
   const [share, left, top, turn] = uniform(key, 4);
   const scale = (CROP + (1 - CROP) * share) * Math.min(photo.width / width, photo.height / height);
   const [w, h] = [width, height].map((length) => Math.max(1, Math.floor(length * scale)));
   const x = Math.floor(left * (photo.width - w + 1));
   const y = Math.floor(top * (photo.height - h + 1));
-  const part = resize(photo, width, height, "bilinear", { x, y, width: w, height: h });
+  const [few, rows] = [width, height].map((length) => Math.max(1, Math.round(length / BLUR)));
+  const coarse = resize(photo, few, rows, "bilinear", { x, y, width: w, height: h });
+  const part = resize(coarse, width, height, "bicubic");
   return turn < 0.5 ? part : flip(part);
 }
 

@@ -30,7 +30,7 @@ export async function segmentTask(args: readonly string[]): Promise<number> {
   });
   const { values, checkpoint, data, settings: { data: fields }, isGiven } = request;
   const shown = positiveOption("images", values.images);
-  const out = values.out === undefined ? undefined : await checkOutput(values.out, [".html"], data);
+  const out = values.out === undefined ? undefined : await checkOutput(values.out, [".html"]);
   const model = await open(request);
   const { classes, encoder } = model.settings;
   const looking: Looking = {
@@ -83,7 +83,10 @@ async function open(
   { checkpoint, settings: { model: { heads } }, isGiven }: EvalRequest<unknown>,
 ): Promise<PretrainedSegmenter> {
   const found = await Deno.stat(checkpoint).catch(() => undefined);
-  if (!found?.isFile) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
+  if (!found) throw new UsageError(`Cannot read ${checkpoint}: no such file`);
+  if (!found.isFile) {
+    throw new UsageError(`Cannot read ${checkpoint}: it is a folder, not a file of weights`);
+  }
   const model = await loadSegmenter(checkpoint, isGiven("model.heads") ? { heads } : {});
   console.error(describeMatch(model.match));
   return model;

@@ -27,8 +27,6 @@ import { checkVideoMcmae, checkVideoMcmaeFinetune } from "./videomcmae.ts";
 /** An implemented kind of golden file. */
 export interface Case {
   readonly check: (fixture: Fixture) => Iterable<TensorCheck> | AsyncIterable<TensorCheck>;
-  /** Beginnings of the tensors that are implemented; all of them if left out. */
-  readonly parts?: readonly string[];
 }
 
 /** Cases by the beginning of their names: `pretrain_mcmae` stands for `pretrain_mcmae_a` too. */

@@ -66,7 +66,8 @@ export async function evaluateSegmenter(
         : scaleOf({ long: masks?.long ?? null, short: masks?.short ?? null }),
     }, (picture, predicted) => {
       skipped = picture.skipped;
-      onProgress?.(++n);
+      n++;
+      onProgress?.(n);
       if (drawn.length >= most || n - 1 < drawn.length * every) return;
       const { size, original, truth, prediction } = drawingOf(
         picture,

@@ -5,11 +5,12 @@
  */
 import { openDevice } from "../../src/device.ts";
 import { describeMatch } from "../../src/match_weights.ts";
+import { isRunning } from "../../src/models/batch_norm.ts";
 import type { SegmenterParams, SegmenterSettings } from "../../src/models/segmenter.ts";
 import type { Params } from "../../src/optim.ts";
 import { loadBackbone } from "../../src/pretrained.ts";
 import { sizeOf, type Tensor } from "../../src/tensor.ts";
-import { leaves } from "../../src/tree.ts";
+import { entries } from "../../src/tree.ts";
 import { describeModel, hasCheckpoint, type ModelMetadata } from "../checkpoints.ts";
 import { SCENES } from "../recipe.ts";
 import { FILES } from "../run_folder.ts";
@@ -21,7 +22,7 @@ import { legendOf } from "./overlay.ts";
 import { segmentPanels, spreadPairs } from "./panels.ts";
 import { preparePredictor } from "./predict.ts";
 import { overlapping } from "./slide.ts";
-import { ruleOf, scaleOf, segmenterOf, type SegmentRecipe } from "./recipe.ts";
+import { ruleOf, scaleOf, segmenterOf, type SegmentRecipe, validateSegment } from "./recipe.ts";
 
 /**
  * Fine-tunes on images with masks.
@@ -34,6 +35,7 @@ export async function finetuneSegmenter(request: RunRequest<SegmentRecipe>): Pro
   const { data, model: { imageSize, channels } } = recipe;
   const masks = await openMasks(data);
   const { train, val, classes, classNames } = masks;
+  validateSegment({ ...recipe, data: { ...data, classes } }); // no class is what is ignored
   const settings = segmenterOf(recipe, classes);
   const params = await loadInitial(request, settings);
   const device = await openDevice();
@@ -115,12 +117,16 @@ async function loadInitial(
 /** Parameters of the whole model and of its parts, in millions, beside the paper's. */
 function parametersText(params: SegmenterParams, { published }: SegmentRecipe): string {
   const millions = (tree: unknown) =>
-    leaves<Tensor>(tree as Params).reduce((sum, { shape }) => sum + sizeOf(shape), 0) / 1e6;
+    entries<Tensor>(tree as Params).filter(([path]) => !isRunning(path))
+      .reduce((sum, [, { shape }]) => sum + sizeOf(shape), 0) / 1e6;
   const text = (value: number) => value.toFixed(value < 10 ? 2 : 1);
-  const { backbone, decode_head, auxiliary_head } = params;
-  return `${text(millions(params))} M parameters and moments: ${
-    text(millions(backbone))
-  } backbone, ` +
-    `${text(millions(decode_head))} UPerNet, ${text(millions(auxiliary_head))} auxiliary head` +
-    (published ? `; the paper says ${published.parameters} M` : "");
+  const { backbone: { fpn, ...encoder }, decode_head, auxiliary_head } = params;
+  const parts = {
+    ...{ encoder, UPerNet: decode_head },
+    ...{ "its stride 32": fpn, "auxiliary head": auxiliary_head },
+  };
+  const list = Object.entries(parts).map(([name, tree]) => `${text(millions(tree))} ${name}`);
+  const first = text(millions([encoder, decode_head]));
+  return `${text(millions(params))} M parameters: ${list.join(", ")}` +
+    (published ? `; the paper's ${published.parameters} M are the first two, here ${first}` : "");
 }

@@ -16,7 +16,7 @@ import { type Corner, resizeScores, type Sides } from "./slide.ts";
 /** How pairs are read, without the source. */
 export type MaskReader = Omit<Parameters<typeof loadMasksInOrder>[0], "source">;
 
-/** Pairs spread evenly over a source. */
+/** Pairs spread evenly over a source; others in the place of bad ones. */
 export async function spreadPairs(
   source: MaskSource,
   count: number,
@@ -24,9 +24,15 @@ export async function spreadPairs(
 ): Promise<MaskPicture[]> {
   const n = Math.min(count, source.length);
   const picked = Array.from({ length: n }, (_, i) => Math.floor((i + 0.5) * source.length / n));
-  const pick = (all: readonly string[]) => picked.map((index) => all[index]);
-  const pairs = { ...source, length: n, images: pick(source.images), masks: pick(source.masks) };
-  return await Array.fromAsync(loadMasksInOrder({ ...reader, source: pairs }));
+  const order = new Set([...picked, ...source.images.keys()]);
+  const sorted = (all: readonly string[]) => Array.from(order, (index) => all[index]);
+  const pairs = { ...source, images: sorted(source.images), masks: sorted(source.masks) };
+  const pictures: MaskPicture[] = [];
+  for await (const picture of loadMasksInOrder({ ...reader, source: pairs })) {
+    pictures.push(picture);
+    if (pictures.length === n) break;
+  }
+  return pictures;
 }
 
 /** Three pictures of a pair, RGB `[H, W, 3]` each, at the size of its mask. */

@@ -7,7 +7,7 @@ import type { LabelRule } from "../../data/masks/label_rule.ts";
 import type { Scale } from "../../data/masks/resize.ts";
 import type { McmaeSettings } from "../../src/models/mcmae.ts";
 import type { SegmenterSettings } from "../../src/models/segmenter.ts";
-import { inspect, wrongKind } from "../from_checkpoint.ts";
+import { complete } from "../from_checkpoint.ts";
 import type { AdamWFields, MemorySettings, RunSettings, SampleSettings } from "../recipe.ts";
 import { UsageError } from "../usage.ts";
 import {
@@ -118,23 +118,17 @@ export async function completeSegment(
   checkpoint: string,
   fields: readonly string[] = [],
 ): Promise<SegmentRecipe> {
-  const { settings, mean, std } = await inspect(checkpoint, fields);
-  if ("frames" in settings) throw wrongKind(preset, checkpoint, "clips", "images");
-  if (settings.kind !== "mcmae") {
+  const completed = await complete(preset, checkpoint, fields);
+  const { model } = completed;
+  if (model.kind !== "mcmae") {
     throw new UsageError(
       `Cannot use ${checkpoint} with the recipe ${preset.name}: a plain ViT has no maps of four ` +
         "scales; take an MCMAE",
     );
   }
   // The paper's figures are of the base size alone.
-  const isBase = settings.embedDims[2] === 768 && settings.depths[2] === 11;
-  return {
-    ...preset,
-    published: isBase ? preset.published : null,
-    pretrained: checkpoint,
-    model: { ...settings, ...preset.model },
-    data: { ...preset.data, mean: mean ?? preset.data.mean, std: std ?? preset.data.std },
-  };
+  const isBase = model.embedDims[2] === 768 && model.depths[2] === 11;
+  return { ...completed, model, published: isBase ? preset.published : null };
 }
 
 /**

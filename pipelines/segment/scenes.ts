@@ -20,7 +20,7 @@ import { fold, type Key, key, permutation } from "../../src/random.ts";
 import { photosFolder } from "../images.ts";
 import { exists } from "../run_folder.ts";
 
-const VERSION = 1;
+const VERSION = 2;
 
 /** Where the scenes are kept, below the current folder; a change of what is in them has another name. */
 export const SCENES_FOLDER = `runs/scenes-${VERSION}`;

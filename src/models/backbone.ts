@@ -36,7 +36,7 @@ export type BackboneParams = McmaeStages & {
   readonly fpn: readonly [Affine, BatchNormParams];
 };
 
-/** Draws parameters: the encoder's as for pretraining. */
+/** Draws parameters: the encoder's as for pretraining; tables begin at zero. */
 export function initBackbone(
   { encoder, relativePositions, layerScale }: BackboneSettings,
   draw: Initializer,
@@ -44,7 +44,7 @@ export function initBackbone(
   const { heads, embedDims: [, , C3] } = encoder;
   const [GH, GW] = gridOf(encoder.imageSize, strideOf(encoder));
   const stages = stagesOf(initMcmae(encoder, draw));
-  const table = () => draw.normal([(2 * GH - 1) * (2 * GW - 1), heads], 0.02);
+  const table = () => constant([(2 * GH - 1) * (2 * GW - 1), heads], 0);
   return {
     ...stages,
     blocks3: stages.blocks3.map((block) => ({

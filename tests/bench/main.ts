@@ -9,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { type Device, openDevice } from "../../src/device.ts";
 import { clips } from "./clips.ts";
+import { convolutions } from "./convolutions.ts";
 import { adapter, measureCeilings } from "./device.ts";
 import { feeding } from "./feeding.ts";
 import { attentions, depthwises, streams } from "./kernels.ts";
@@ -26,6 +27,7 @@ const CASES: Readonly<
   matmul: matmuls,
   attention: attentions,
   depthwise: depthwises,
+  convolution: convolutions,
   stream: streams,
   step: steps,
   video: videoSteps,

@@ -89,6 +89,33 @@ Deno.test("plan: recipes of clips and of fine-tuning, in words", async () => {
   assert.equal(many.recompute, "blocks");
 });
 
+Deno.test("plan: recipes of segmentation, in words and figures", async () => {
+  await writeAutoencoder(`${scratch}/encoder.safetensors`);
+  const segment = [
+    ...["segment", "--checkpoint", `${scratch}/encoder.safetensors`, "model.imageSize=48,48"],
+    ...["model.headChannels=8", "model.auxiliaryChannels=4"],
+  ];
+  const { code, out, err } = await plan(...segment, "data.classes=3");
+  assert.deepEqual([code, err], [0, []]);
+  for (
+    const line of [
+      ...[/^segment, memory\.recompute=none$/, /^batch: 16 effective = 4 × 4 micro-batches$/],
+      ...[/^parameters: 16,582 trained, 0 frozen$/, /^decode backward /, /^convolution +\d/],
+    ]
+  ) {
+    assert.ok(out.some((text) => line.test(text)), `${line} in ${out.join("\n")}`);
+  }
+  // Running moments are neither trained nor without memory.
+  const [few, many] = [
+    await figures(...segment, "data.classes=3"),
+    await figures(...segment, "--classes", "5"),
+  ];
+  assert.equal(few.none.bytes.parameters, 4 * (16_582 + 2 * (16 + 12 * 8 + 4)));
+  assert.equal(few.none.bytes.state, 2 * 4 * 16_582);
+  // 8 and 4 weights and a bias a class.
+  assert.equal(many.none.parameters.trained - few.none.parameters.trained, 2 * (9 + 5));
+});
+
 Deno.test("plan says what no part of a batch fits, with exit code 1", async () => {
   const { code, out, err } = await plan("mcmae_base", "--limit", "1000000");
   assert.deepEqual([code, err], [1, []]);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { checkLrSchedule } from "../../pipelines/parity/tables.ts";
 import { loadSafetensors } from "../../src/safetensors.ts";
-import { scaledRate, warmupCosine, warmupCosineSteps } from "../../src/schedule.ts";
+import { scaledRate, warmupCosine, warmupCosineSteps, warmupPoly } from "../../src/schedule.ts";
 
 const schedule = { lr: 1e-3, minLr: 1e-5, warmupEpochs: 10, epochs: 110 };
 
@@ -32,6 +32,24 @@ Deno.test("warmupCosineSteps() has the full rate twice, after the last step of t
   assert.ok(Math.abs(rates[5] - (1e-3 + 1e-5) / 2) < 1e-18);
   assert.ok(rates[6] > 1e-5); // it ends one step before the end of the cosine
   assert.equal(warmupCosineSteps({ ...settings, warmupSteps: 0 }, 0), 1e-3);
+});
+
+Deno.test("warmupPoly() is mmsegmentation's poly with linear warm-up", () => {
+  const near = (found: number, expected: number) =>
+    assert.ok(Math.abs(found - expected) <= 1e-10 * expected, `${found}, not ${expected}`);
+  // Of the published ADE20K run.
+  const ade = { lr: 1e-4, minLr: 0, power: 1, warmupSteps: 1500, steps: 160_000 };
+  near(warmupPoly(ade, 0), 1e-10); // warmup_ratio 1e-6
+  near(warmupPoly(ade, 750), 1e-4 * (159_250 / 160_000) * 0.5000005);
+  near(warmupPoly(ade, 1499), 1e-4 * (158_501 / 160_000) * (1 - 1 / 1500 * 0.999999));
+  near(warmupPoly(ade, 1500), 9.90625e-5);
+  near(warmupPoly(ade, 80_000), 5e-5);
+  near(warmupPoly(ade, 159_999), 6.25e-10);
+  const other = { lr: 1e-2, minLr: 1e-4, power: 0.9, warmupSteps: 0, steps: 8 };
+  near(warmupPoly(other, 0), 1e-2);
+  near(warmupPoly(other, 6), 9.9e-3 * 0.25 ** 0.9 + 1e-4);
+  assert.equal(warmupPoly(other, 8), 1e-4);
+  assert.equal(warmupPoly(other, 9), 1e-4); // beyond the end the rate stays
 });
 
 Deno.test("scaledRate() is blr at a batch of 256 and linear in the batch", () => {
