@@ -64,7 +64,7 @@ Deno.test("finetune segment learns masks, validates, keeps the best, and shows w
   assert.match(err, /Interpolated: pos_embed \[1,16,16\] → \[1,36,16\]\nNot in the file: fpn/);
   assert.match(text, /^images +8 of .* at 48 × 48, 4 held out$/m);
   assert.match(text, /^classes +3$/m);
-  assert.match(text, /^model +0\.02 M parameters and moments: 0\.01 backbone, /m);
+  assert.match(text, /^model +0\.02 M parameters: 0\.01 encoder, 0\.01 UPerNet, /m);
   assert.match(text, /^ {2}overlays\.png /m);
   assert.match(text, /^Next: deno task eval segment --checkpoint .*best\.safetensors --data /m);
   assert.match(text, /^Validation mIoU: 0\.\d+, at its best 0\.\d+ after step \d+\.$/m);
