@@ -39,7 +39,10 @@ Deno.test("eval refuses arguments that make no sense with exit code 2", async ()
   const maps = ["featuremaps", "--checkpoint", model, "--data", images, "--out", at("m.png")];
   const advice = "see deno task eval --help";
   const cases: [string[], string | RegExp][] = [
-    [[], "Choose a task: knn, classify, segment, video, reconstruct, features, featuremaps, linprobe"],
+    [
+      [],
+      "Choose a task: knn, classify, segment, video, reconstruct, features, featuremaps, linprobe",
+    ],
     [["kn"], "Unknown task kn: did you mean knn?"],
     [["knn", "--data", images], `Option --checkpoint is needed: ${advice}`],
     [["knn", "--checkpoint", model], `Option --data is needed: ${advice}`],
