@@ -6,7 +6,7 @@
 import { loadSegmenter } from "../../src/pretrained_segmenter.ts";
 import { describeModel, writeModels } from "../checkpoints.ts";
 import { percent } from "../eval/result.ts";
-import { checkSettings, runOrResume } from "../experiment.ts";
+import { openExperiment, runOrResume } from "../experiment.ts";
 import { finetuneCommand } from "../finetune_command.ts";
 import { initialParams } from "../pretrain.ts";
 import { pretrainCommand } from "../pretrain_command.ts";
@@ -14,7 +14,6 @@ import { quickstart } from "../recipes/quickstart.ts";
 import { segmentQuickstart } from "../recipes/segment.ts";
 import { FILES } from "../run_folder.ts";
 import { table } from "../table.ts";
-import { parseWords, UsageError } from "../usage.ts";
 import { SCENES } from "../recipe.ts";
 import { openMasks } from "./data.ts";
 import { evaluateSegmenter } from "./evaluate.ts";
@@ -46,39 +45,18 @@ const FROZEN = ["optimizer.rates=backbone.*:0"];
  * @returns The exit code.
  */
 export async function scenesCommand(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseWords(args, {
-    out: { type: "string", default: "runs/scenes" },
-    seed: { type: "string", default: "0" },
-    "pretrain-epochs": { type: "string" },
-    "finetune-epochs": { type: "string" },
-  }, "see deno task scenes --help");
-  if (values.help) {
+  const began = performance.now();
+  const experiment = await openExperiment("scenes", args, {
+    pretrain: quickstart,
+    finetune: segmentQuickstart,
+  });
+  if (!experiment) {
     console.log(HELP);
     return 0;
   }
-  if (positionals.length > 0) throw new UsageError(`Expected options only, got ${positionals[0]}`);
-  const { out, seed } = values;
-  if (!/^\d{1,9}$/.test(seed)) {
-    throw new UsageError(`Option --seed expects an integer from 0 up, got ${seed}`);
-  }
-  for (const name of ["pretrain-epochs", "finetune-epochs"] as const) {
-    if (values[name] === undefined || Number(values[name]) > 0) continue;
-    throw new UsageError(`Option --${name} expects a positive number, got ${values[name]}`);
-  }
-  const began = performance.now();
-  const epochs = (value: string | undefined) =>
-    value === undefined ? [] : [`schedule.epochs=${value}`, "schedule.warmupEpochs=0"];
-  const about = JSON.stringify({
-    seed: Number(seed),
-    pretrainEpochs: Number(values["pretrain-epochs"] ?? quickstart.schedule.epochs),
-    finetuneEpochs: Number(values["finetune-epochs"] ?? segmentQuickstart.schedule.epochs),
-  });
-  await checkSettings(out, about);
+  const { out, seed, about, pretraining, finetuning } = experiment;
   const pretrained = `${out}/pretrained`;
-  const code = await runOrResume(pretrainCommand, "quickstart", pretrained, [
-    ...["--seed", seed],
-    ...epochs(values["pretrain-epochs"]),
-  ]);
+  const code = await runOrResume(pretrainCommand, "quickstart", pretrained, pretraining);
   if (code !== 0) return code;
   const learnt = `${pretrained}/${FILES.checkpoint}`;
   const drawn = await drawEncoder(`${out}/drawn`, Number(seed));
@@ -91,7 +69,7 @@ export async function scenesCommand(args: readonly string[]): Promise<number> {
   for (const { encoder, folder, checkpoint, fields } of ways) {
     const run = `${out}/${folder}`;
     const code = await runOrResume(finetuneCommand, "segment_quickstart", run, [
-      ...["--seed", seed, ...fields, ...epochs(values["finetune-epochs"])],
+      ...[...finetuning, ...fields],
     ], ["--checkpoint", checkpoint]);
     if (code !== 0) return code;
     results.push({ encoder, run, ...await test(run) });
@@ -106,7 +84,7 @@ export async function scenesCommand(args: readonly string[]): Promise<number> {
   ]);
   for (const line of ["", ...lines]) console.log(line);
   console.log(`${minutes.toFixed(1)} minutes, of this call`);
-  console.log(JSON.stringify({ task: "scenes", ...JSON.parse(about), minutes, results }));
+  console.log(JSON.stringify({ task: "scenes", ...about, minutes, results }));
   return 0;
 }
 

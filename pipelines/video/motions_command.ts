@@ -9,14 +9,13 @@ import type { VideoEncoderSettings } from "../../src/models/encoder.ts";
 import { loadPretrainedVideo } from "../../src/pretrained.ts";
 import { writeModels } from "../checkpoints.ts";
 import { percent } from "../eval/result.ts";
-import { checkSettings, runOrResume } from "../experiment.ts";
+import { openExperiment, runOrResume } from "../experiment.ts";
 import { finetuneCommand } from "../finetune_command.ts";
 import { initialOf } from "../pretrain.ts";
 import { pretrainCommand } from "../pretrain_command.ts";
 import { MOTIONS } from "../recipe.ts";
 import { FILES } from "../run_folder.ts";
 import { table } from "../table.ts";
-import { parseWords, UsageError } from "../usage.ts";
 import { videoQuickstart } from "../recipes/video.ts";
 import { videoFinetuneMotions } from "../recipes/video_finetune.ts";
 import { prepareVideoAccuracy } from "./accuracy.ts";
@@ -56,39 +55,18 @@ interface Way {
  * @returns The exit code.
  */
 export async function motionsCommand(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseWords(args, {
-    out: { type: "string", default: "runs/motions" },
-    seed: { type: "string", default: "0" },
-    "pretrain-epochs": { type: "string" },
-    "finetune-epochs": { type: "string" },
-  }, "see deno task motions --help");
-  if (values.help) {
+  const began = performance.now();
+  const experiment = await openExperiment("motions", args, {
+    pretrain: videoQuickstart,
+    finetune: videoFinetuneMotions,
+  });
+  if (!experiment) {
     console.log(HELP);
     return 0;
   }
-  if (positionals.length > 0) throw new UsageError(`Expected options only, got ${positionals[0]}`);
-  const { out, seed } = values;
-  if (!/^\d{1,9}$/.test(seed)) {
-    throw new UsageError(`Option --seed expects an integer from 0 up, got ${seed}`);
-  }
-  for (const name of ["pretrain-epochs", "finetune-epochs"] as const) {
-    if (values[name] === undefined || Number(values[name]) > 0) continue;
-    throw new UsageError(`Option --${name} expects a positive number, got ${values[name]}`);
-  }
-  const began = performance.now();
-  const epochs = (value: string | undefined) =>
-    value === undefined ? [] : [`schedule.epochs=${value}`, "schedule.warmupEpochs=0"];
-  const about = JSON.stringify({
-    seed: Number(seed),
-    pretrainEpochs: Number(values["pretrain-epochs"] ?? videoQuickstart.schedule.epochs),
-    finetuneEpochs: Number(values["finetune-epochs"] ?? videoFinetuneMotions.schedule.epochs),
-  });
-  await checkSettings(out, about);
+  const { out, seed, about, pretraining, finetuning } = experiment;
   const pretrained = `${out}/pretrained`;
-  const code = await runOrResume(pretrainCommand, "video_quickstart", pretrained, [
-    ...["--seed", seed],
-    ...epochs(values["pretrain-epochs"]),
-  ]);
+  const code = await runOrResume(pretrainCommand, "video_quickstart", pretrained, pretraining);
   if (code !== 0) return code;
   const drawn = await drawEncoder(`${out}/drawn`, Number(seed));
   const ways: Way[] = [
@@ -110,7 +88,7 @@ export async function motionsCommand(args: readonly string[]): Promise<number> {
   for (const { name, folder, checkpoint, fields } of ways) {
     const run = `${out}/${folder}`;
     const code = await runOrResume(finetuneCommand, "video_finetune_motions", run, [
-      ...["--seed", seed, ...fields, ...epochs(values["finetune-epochs"])],
+      ...[...finetuning, ...fields],
     ], ["--checkpoint", checkpoint]);
     if (code !== 0) return code;
     rows.push({ encoder: name, run });
@@ -129,7 +107,7 @@ export async function motionsCommand(args: readonly string[]): Promise<number> {
   for (const line of ["", ...lines]) console.log(line);
   console.log(`${minutes.toFixed(1)} minutes, of this call`);
   const { n } = results[0];
-  console.log(JSON.stringify({ task: "motions", ...JSON.parse(about), n, minutes, results }));
+  console.log(JSON.stringify({ task: "motions", ...about, n, minutes, results }));
   return 0;
 }
 
