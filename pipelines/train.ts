@@ -227,7 +227,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
           for (let index = 0; index < accumulate; index++) {
             const args = argumentsFor(await next(), index);
             if (timed) profiled.timings.push(...await gradient.profile(args));
-            else gradient.run(args);
+            else await gradient.runAsync(args);
             staged += batchBytes;
             // Uploads lie in host memory until the device has come to them.
             if (staged > STAGED) {

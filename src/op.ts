@@ -4,7 +4,7 @@
  * @module
  */
 import { type ConstantOf, type Kernel, type KernelName, kernels } from "../kernels/mod.ts";
-import { type Application, type Aval, node, type Tensor } from "./tensor.ts";
+import { type Application, type Aval, type HostArray, node, type Tensor } from "./tensor.ts";
 
 /** What a lowering may know of the adapter it is for. */
 export interface Target {
@@ -47,6 +47,10 @@ export type Lowering =
     readonly dispatches: (target: Target) => readonly Dispatch[];
     /** Whether elementwise steps may be written into the one dispatch where it stores its one result. */
     readonly epilogue?: boolean;
+  }
+  | {
+    readonly kind: "host"; // no dispatch: the plan is interrupted
+    readonly compute: (inputs: readonly HostArray[]) => readonly HostArray[];
   };
 
 /** One operation with all its sizes fixed. */

@@ -89,6 +89,11 @@ export async function time(
   const { gpu } = device;
   const timings: Timing[] = [];
   const batch = 1024; // a query set holds at most 4096 timestamps
+  if (launches.length === 0) {
+    const encoder = device.gpu.createCommandEncoder();
+    begin(encoder);
+    finish(encoder);
+  }
   for (let start = 0; start < launches.length; start += batch) {
     const part = launches.slice(start, start + batch);
     const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * part.length });

@@ -4,11 +4,12 @@
  * @module
  */
 import { type Device, MemoryError, readBuffers } from "../device.ts";
-import { bytesOf, node, sameShape, type Tensor } from "../tensor.ts";
+import { bytesOf, type HostArray, node, sameShape, type Tensor } from "../tensor.ts";
 import { entries, map, type Tree } from "../tree.ts";
 import { allOf, buffersOf, deviceBuffers } from "./buffers.ts";
 import { calibrate } from "./calibrate.ts";
 import { type CompileOptions, draft } from "./draft.ts";
+import { callHost, type HostCall, hostCallOf, partsAt } from "./host.ts";
 import { type Launch, launchesOf, type Location, time, type Timing } from "./launch.ts";
 import { peaksOf, type StageBytes, valuesOfArguments } from "./place.ts";
 
@@ -21,8 +22,11 @@ export interface Plan<Args, Results> {
    *
    * @param args A tree like the one compiled for. Host tensors are uploaded; device tensors are bound.
    * @returns Device tensors. They keep their values until the plan runs again.
+   * @throws {TypeError} If a step is computed on the host.
    */
   run(args: Args): Results;
+  /** Runs a plan whose steps may be computed on the host; no other plan may run until it is done. */
+  runAsync(args: Args): Promise<Results>;
   /** What every run returns. */
   readonly results: Results;
   /** Runs, and gives the milliseconds of every dispatch; none without timestamp queries. */
@@ -108,7 +112,12 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
       throw new RangeError(`Cannot donate ${given[index][0]}: the plan binds its buffer twice`);
     }
   });
-  const launches = groups.flatMap((group, i) => launchesOf(device, graph, group, inPlace[i]));
+  const work = groups.flatMap((group, i): readonly (Launch | HostCall)[] => {
+    const call = hostCallOf(group);
+    return call ? [call] : launchesOf(device, graph, group, inPlace[i]);
+  });
+  const parts = partsAt(work);
+  const launches = parts.flatMap((part) => part.launches);
   const [invalid, exhausted] = await Promise.all([gpu.popErrorScope(), gpu.popErrorScope()]);
   if (exhausted) throw new MemoryError(`Out of device memory: ${exhausted.message}`);
   if (invalid) throw new RangeError(`Cannot prepare the plan: ${invalid.message.split("\n")[0]}`);
@@ -123,8 +132,10 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
     });
   launches.forEach(bind);
 
+  const hosted = new Map<number, HostArray>(); // arguments of the current run that the host gave
   const accept = (args: Args) => {
     const leaves = new Map(entries<Tensor>(args));
+    hosted.clear();
     if (leaves.size !== given.length) {
       throw new RangeError(`Cannot run a plan of ${given.length} arguments with ${leaves.size}`);
     }
@@ -152,6 +163,7 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
         rebind(index, buffer);
       }
       if (source.kind === "host") {
+        hosted.set(index, source.data);
         gpu.queue.writeBuffer(bound[index], 0, source.data as Float32Array<ArrayBuffer>);
       }
     });
@@ -190,48 +202,89 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
     (leaf) => node(leaf, { kind: "device", buffer: laid.results[next++] }),
   );
 
-  const run = (args: Args) => {
-    accept(args);
-    const encoder = gpu.createCommandEncoder();
-    start(encoder);
+  const call = (call: HostCall) =>
+    callHost(device, call, graph, buffers, (value) => {
+      const { source } = graph.values[value];
+      if (source?.kind === "argument") return hosted.get(source.index);
+      return source?.kind === "host" ? source.data : undefined;
+    });
+  const pass = (encoder: GPUCommandEncoder, launches: readonly Launch[]) => {
     const pass = encoder.beginComputePass();
     launches.forEach((launch, i) => step(pass, launch, launches[i - 1]));
     pass.end();
+  };
+  const submit = (encoder: GPUCommandEncoder) => gpu.queue.submit([encoder.finish()]);
+
+  const run = (args: Args) => {
+    if (parts.length > 1) throw new TypeError("Use runAsync: a step is computed on the host");
+    accept(args);
+    const encoder = gpu.createCommandEncoder();
+    start(encoder);
+    pass(encoder, launches);
     finish(encoder);
+    return results;
+  };
+  const runAsync = async (args: Args) => {
+    accept(args);
+    for (const [i, part] of parts.entries()) {
+      const encoder = gpu.createCommandEncoder();
+      if (i === 0) start(encoder);
+      pass(encoder, part.launches);
+      if (!part.call) finish(encoder);
+      else {
+        submit(encoder);
+        await call(part.call);
+      }
+    }
     return results;
   };
 
   return {
     run,
+    runAsync,
     async profile(args) {
       if (!device.features.has("timestamp-query")) {
-        run(args);
+        await runAsync(args);
         return [];
       }
       accept(args);
-      return await time(device, launches, step, start, finish);
+      const timings: Timing[] = [];
+      for (const [i, part] of parts.entries()) {
+        const begin = i === 0 ? start : () => {};
+        timings.push(
+          ...await time(device, part.launches, step, begin, part.call ? submit : finish),
+        );
+        if (!part.call) break;
+        const { op, stage, shape } = part.call;
+        const since = performance.now();
+        await call(part.call);
+        timings.push({ op, stage, shape, milliseconds: performance.now() - since });
+      }
+      return timings;
     },
     async firstNonFinite(args) {
       accept(args);
-      for (const launch of launches) {
-        const encoder = gpu.createCommandEncoder();
-        const pass = encoder.beginComputePass();
-        step(pass, launch);
-        pass.end();
-        gpu.queue.submit([encoder.finish()]);
-        const sources = launch.outputs.map((value) => ({
-          buffer: buffers[value]!,
-          bytes: bytesOf(graph.values[value]),
-        }));
-        const read = await readBuffers(device, sources);
-        const isBad = read.some((bytes, i) => {
-          const { half } = graph.values[launch.outputs[i]];
-          return !(half ? new Float16Array(bytes) : new Float32Array(bytes)).every(Number.isFinite);
-        });
-        if (isBad) {
-          const { op, stage, shape } = launch;
-          return { op, stage, shape };
+      for (const part of parts) {
+        for (const launch of part.launches) {
+          const encoder = gpu.createCommandEncoder();
+          pass(encoder, [launch]);
+          submit(encoder);
+          const sources = launch.outputs.map((value) => ({
+            buffer: buffers[value]!,
+            bytes: bytesOf(graph.values[value]),
+          }));
+          const read = await readBuffers(device, sources);
+          const isBad = read.some((bytes, i) => {
+            const { half } = graph.values[launch.outputs[i]];
+            return !(half ? new Float16Array(bytes) : new Float32Array(bytes))
+              .every(Number.isFinite);
+          });
+          if (isBad) {
+            const { op, stage, shape } = launch;
+            return { op, stage, shape };
+          }
         }
+        if (part.call) await call(part.call);
       }
     },
     dispatches: launches.length,
@@ -240,7 +293,7 @@ async function build<Args extends Tree<Tensor>, Results extends Tree<Tensor>>(
     peakBytes: [...all].reduce((sum, { size }) => sum + size, 0),
     live: peaksOf(groups, live),
     describe: () =>
-      launches.map(({ op, stage, shape }, i) => `${i} ${stage ?? "-"} ${op} [${shape}]`).join("\n"),
+      work.map(({ op, stage, shape }, i) => `${i} ${stage ?? "-"} ${op} [${shape}]`).join("\n"),
     destroy: () => own.forEach((buffer) => buffer.destroy()),
   };
 }
