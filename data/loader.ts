@@ -1,4 +1,5 @@
-import { fold, key, permutation } from "../src/random.ts";
+import { fold, key } from "../src/random.ts";
+import { inAdvance, orders } from "./epochs.ts";
 import { augmenter } from "./appearance.ts";
 import type { ImageSource } from "./source.ts"; // types only: the decoder stays in the workers
 import { checkNatural, checkViews, type ViewBatch, type ViewOptions, Views } from "./views.ts";
@@ -65,13 +66,7 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
   const root = key(seed);
   using views = new Views(options, { crop, mean, std, channels, cache, augment, erase });
 
-  let order = new Uint32Array();
-  let orderEpoch = -1;
-  const orderOf = (epoch: number) => {
-    if (epoch !== orderEpoch) order = permutation(fold(root, epoch), length);
-    orderEpoch = epoch;
-    return order;
-  };
+  const orderOf = orders(root, length);
 
   const loadSample = async (position: number) => {
     const epoch = Math.floor(position / length);
@@ -105,13 +100,7 @@ export async function* loadBatches(options: LoadOptions): AsyncGenerator<ImageBa
     };
   };
 
-  const ahead: Promise<ImageBatch>[] = [];
-  for (let position = start;; position += batch) {
-    const loading = loadBatch(position);
-    loading.catch(() => {}); // reported when its turn comes
-    ahead.push(loading);
-    if (ahead.length > prefetch) yield await ahead.shift()!;
-  }
+  yield* inAdvance({ start, batch, prefetch }, loadBatch);
 }
 
 function checkOptions(options: LoadOptions): void {

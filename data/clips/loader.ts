@@ -1,4 +1,5 @@
-import { fold, key, permutation } from "../../src/random.ts";
+import { fold, key } from "../../src/random.ts";
+import { inAdvance, orders } from "../epochs.ts";
 import { DataError } from "../dataset.ts";
 import { parseRandAugment } from "../rand_augment.ts";
 import type { ClipReading } from "./cache.ts";
@@ -71,13 +72,7 @@ export async function* loadClips(options: ClipLoadOptions): AsyncGenerator<ClipB
   const reading = { decoder, shortSide, cache };
   using workers = new ClipWorkers(options, { kind: "train", ...reading, sampling, view, repeats });
 
-  let order = new Uint32Array();
-  let orderEpoch = -1;
-  const orderOf = (epoch: number) => {
-    if (epoch !== orderEpoch) order = permutation(fold(root, epoch), length);
-    orderEpoch = epoch;
-    return order;
-  };
+  const orderOf = orders(root, length);
 
   const loadVideo = async (position: number) => {
     const epoch = Math.floor(position / length);
@@ -120,13 +115,7 @@ export async function* loadClips(options: ClipLoadOptions): AsyncGenerator<ClipB
     };
   };
 
-  const ahead: Promise<ClipBatch>[] = [];
-  for (let position = start;; position += batch) {
-    const loading = loadBatch(position);
-    loading.catch(() => {}); // reported when its turn comes
-    ahead.push(loading);
-    if (ahead.length > prefetch) yield await ahead.shift()!;
-  }
+  yield* inAdvance({ start, batch, prefetch }, loadBatch);
 }
 
 function checkOptions(options: ClipLoadOptions): void {

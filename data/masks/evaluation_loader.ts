@@ -2,7 +2,7 @@ import {
   checkMaskOptions,
   type MaskFigures,
   type MaskOptions,
-  MaskWorkers,
+  maskWorkers,
 } from "./mask_workers.ts";
 import type { Scale } from "./resize.ts";
 import { pairName } from "./source.ts";
@@ -44,10 +44,10 @@ export async function* loadMasksInOrder(
 ): AsyncGenerator<MaskPicture, void, void> {
   checkMaskOptions(options);
   const { source, prefetch = 2, channels, mean, std, rule, scale } = options;
-  using workers = new MaskWorkers(options, { kind: "evaluate", channels, mean, std, rule, scale });
+  using workers = maskWorkers(options, { kind: "evaluate", channels, mean, std, rule, scale });
   const { skipped, warnings } = workers;
 
-  const asked: ReturnType<MaskWorkers["load"]>[] = [];
+  const asked: ReturnType<typeof workers.load>[] = [];
   for (let index = 0; index < source.length; index++) {
     while (asked.length <= prefetch && index + asked.length < source.length) {
       const loading = workers.load(index + asked.length);

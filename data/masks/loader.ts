@@ -1,9 +1,10 @@
-import { fold, key, permutation } from "../../src/random.ts";
+import { fold, key } from "../../src/random.ts";
+import { inAdvance, orders } from "../epochs.ts";
 import {
   checkMaskOptions,
   type MaskFigures,
   type MaskOptions,
-  MaskWorkers,
+  maskWorkers,
 } from "./mask_workers.ts";
 import type { MaskViewSettings } from "./views.ts";
 
@@ -53,15 +54,9 @@ export async function* loadMaskBatches(
   const { crop, scale, ratio, flip, photometric, categoryShare } = options;
   const root = key(seed);
   const view = { crop, scale, ratio, flip, photometric, categoryShare };
-  using workers = new MaskWorkers(options, { kind: "train", channels, mean, std, rule, view });
+  using workers = maskWorkers(options, { kind: "train", channels, mean, std, rule, view });
 
-  let order = new Uint32Array();
-  let orderEpoch = -1;
-  const orderOf = (epoch: number) => {
-    if (epoch !== orderEpoch) order = permutation(fold(root, epoch), length);
-    orderEpoch = epoch;
-    return order;
-  };
+  const orderOf = orders(root, length);
 
   const loadPair = async (position: number) => {
     const epoch = Math.floor(position / length);
@@ -91,13 +86,7 @@ export async function* loadMaskBatches(
     return { images, labels, indices, position: position + batch, epoch, skipped, warnings };
   };
 
-  const ahead: Promise<MaskBatch>[] = [];
-  for (let position = start;; position += batch) {
-    const loading = loadBatch(position);
-    loading.catch(() => {}); // reported when its turn comes
-    ahead.push(loading);
-    if (ahead.length > prefetch) yield await ahead.shift()!;
-  }
+  yield* inAdvance({ start, batch, prefetch }, loadBatch);
 }
 
 function checkOptions(options: MaskLoadOptions): void {

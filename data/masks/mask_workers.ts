@@ -1,11 +1,8 @@
-import type { Key } from "../../src/random.ts";
-import { DataError } from "../dataset.ts";
-import { CrashError, WorkerPool } from "../pool.ts";
+import { type Figures, SourceWorkers } from "../source_workers.ts";
 import { checkLabelRule } from "./label_rule.ts";
 import type { Scale } from "./resize.ts";
 import type { MaskSource } from "./source.ts"; // types only: the decoders stay in the workers
 import type {
-  MaskAnswer,
   MaskEvaluationSetup,
   MaskJob,
   MaskReading,
@@ -26,80 +23,18 @@ export interface MaskOptions extends MaskReading {
 }
 
 /** What loaders tell of all pairs so far. */
-export interface MaskFigures {
-  /** Images of bad pairs met so far, with the reason; grows as loading goes on. */
-  readonly skipped: ReadonlyMap<string, string>;
-  /** What went wrong without harm: workers that crashed; grows too. */
-  readonly warnings: ReadonlySet<string>;
-}
+export type MaskFigures = Figures;
 
-/** Workers that make views of a source's pairs, and what was found out about these. */
-export class MaskWorkers implements Disposable {
-  readonly skipped = new Map<string, string>();
-  readonly warnings = new Set<string>();
-  readonly #source: MaskSource;
-  readonly #maxBad: number;
-  readonly #pool: WorkerPool<MaskJob, MaskAnswer>;
-  readonly #bad = new Map<number, string>();
-
-  constructor(
-    { source, workers, maxBad = Infinity, worker: module }: MaskOptions,
-    setup: MaskTrainingSetup | MaskEvaluationSetup,
-  ) {
-    this.#source = source;
-    this.#maxBad = maxBad;
-    this.#pool = new WorkerPool({
-      module: module ?? new URL("./worker.ts", import.meta.url),
-      ...{ setup, workers },
-      onCrash: (reason) => this.warnings.add(`A worker crashed and was replaced: ${reason}`),
-    });
-  }
-
-  /** Ends the workers. */
-  [Symbol.dispose](): void {
-    this.#pool[Symbol.dispose]();
-  }
-
-  /**
-   * Makes a view of one pair.
-   *
-   * @returns The view, or undefined if the pair is bad: then it is listed, and not looked at again.
-   * One that crashes three workers is bad.
-   * @throws {DataError} If more than `maxBad` or all of the pairs are bad.
-   * @throws {Error} If workers cannot start.
-   */
-  async load(index: number, key?: Key): Promise<MaskView | undefined> {
-    const { images, masks, length } = this.#source;
-    if (this.#bad.size === length) throw this.#tooManyBad();
-    if (this.#bad.has(index)) return undefined;
-    const [image, mask] = [images[index], masks[index]];
-    const answer = await this.#ask({ image, mask, key });
-    if (!("reason" in answer)) return answer;
-    this.#bad.set(index, answer.reason);
-    this.skipped.set(image, answer.reason);
-    if (this.#bad.size > Math.min(this.#maxBad, length - 1)) throw this.#tooManyBad();
-    return undefined;
-  }
-
-  async #ask(job: MaskJob): Promise<MaskAnswer> {
-    try {
-      return await this.#pool.ask(job);
-    } catch (error) {
-      if (!(error instanceof CrashError)) throw error;
-      return {
-        reason: `Cannot decode ${job.image} or its mask: it crashes the decoder (${error.message})`,
-      };
-    }
-  }
-
-  #tooManyBad(): DataError {
-    const { size } = this.#bad;
-    const first = this.#bad.get(this.#bad.keys().reduce((a, b) => Math.min(a, b)));
-    const allowed = size > this.#maxBad ? ` (maxBad allows ${this.#maxBad})` : "";
-    return new DataError(
-      `Cannot load masks: ${size} of ${this.#source.length} pairs are bad${allowed}, first: ${first}`,
-    );
-  }
+/** Workers that make views of a source's pairs. */
+export function maskWorkers(
+  { source: { images, masks }, workers, maxBad, worker }: MaskOptions,
+  setup: MaskTrainingSetup | MaskEvaluationSetup,
+): SourceWorkers<MaskJob, MaskView> {
+  return new SourceWorkers<MaskJob, MaskView>({
+    ...{ what: "masks", samples: "pairs", images, setup, workers, maxBad },
+    jobOf: (index, key) => ({ image: images[index], mask: masks[index], key }),
+    module: worker ?? new URL("./worker.ts", import.meta.url),
+  });
 }
 
 /**
