@@ -30,21 +30,21 @@ export interface Scene {
   readonly instances: readonly Instance[];
 }
 
-const MOST_THINGS = 3;
+const MOST_THINGS = 2;
 /** A thing's long side, as a share of the scene's short side. */
-const SIDE = [0.25, 0.7] as const;
+const SIDE = [0.4, 0.9] as const;
 /** Share of a thing's width, and of its height, that may be outside: 0.78² = 61 % are inside. */
 const OUTSIDE = 0.22;
 /** Least share of the photo's largest crop of the scene's shape, a side. */
 const CROP = 0.6;
 const LEAST_PIXELS = 16;
 /** Pixels that the background blurs into one: it is out of focus, as behind what a camera looks at. */
-const BLUR = 4;
+const BLUR = 6;
 
 const BACKGROUND = 0, CHOICE = 1, THING = 2; // keys beneath a scene's
 
 /**
- * Puts one to three things before a part of a photo, mirrored or not; later ones hide earlier ones.
+ * Puts one or two things before a part of a photo, mirrored or not; later ones hide earlier ones.
  *
  * A pixel belongs to the foremost thing whose alpha is at least one half there.
  *

@@ -6,6 +6,7 @@ import { checkBlockUnits } from "./blocks.ts";
 import type { TensorCheck } from "./check.ts";
 import { checkCheckpoint } from "./checkpoint.ts";
 import { checkFinetuneConvVit } from "./classifier.ts";
+import { checkCocoEval } from "./coco.ts";
 import type { Fixture } from "./fixture.ts";
 import { checkMaeVit } from "./mae.ts";
 import { checkPretrainMcmae } from "./mcmae.ts";
@@ -34,6 +35,7 @@ const CASES: Readonly<Record<string, Case>> = {
   adamw_layer_decay: { check: checkAdamWLayerDecay },
   block_units: { check: checkBlockUnits },
   checkpoint: { check: checkCheckpoint },
+  coco_eval: { check: checkCocoEval },
   finetune_convvit: { check: checkFinetuneConvVit },
   image_preprocess: { check: ({ dir }) => checkImagePreprocess(dir) },
   lars: { check: checkLars },

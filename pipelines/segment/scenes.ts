@@ -6,7 +6,8 @@
  */
 import sharp from "sharp";
 import type { Size } from "../../data/augment.ts";
-import { type CocoAnnotation, type CocoImage, runLengths } from "../../data/coco.ts";
+import type { CocoAnnotation, CocoImage } from "../../data/coco/instances.ts";
+import { runLengths } from "../../data/coco/run_lengths.ts";
 import { DataError } from "../../data/dataset.ts";
 import { decodeImage } from "../../data/decode.ts";
 import { findImages } from "../../data/find.ts";
@@ -20,7 +21,7 @@ import { fold, type Key, key, permutation } from "../../src/random.ts";
 import { photosFolder } from "../images.ts";
 import { exists } from "../run_folder.ts";
 
-const VERSION = 2;
+const VERSION = 3;
 
 /** Where the scenes are kept, below the current folder; a change of what is in them has another name. */
 export const SCENES_FOLDER = `runs/scenes-${VERSION}`;

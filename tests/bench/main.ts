@@ -9,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { type Device, openDevice } from "../../src/device.ts";
 import { clips } from "./clips.ts";
+import { coco } from "./coco.ts";
 import { convolutions } from "./convolutions.ts";
 import { adapter, measureCeilings } from "./device.ts";
 import { feeding } from "./feeding.ts";
@@ -34,6 +35,7 @@ const CASES: Readonly<
   roofline: rooflines,
   feed: feeding,
   clips,
+  coco,
   overhead,
 };
 

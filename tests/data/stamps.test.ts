@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
-import { runLengths } from "../../data/coco.ts";
 import { DataError } from "../../data/dataset.ts";
 import type { Image } from "../../data/resize.ts";
 import { type Cutout, findStamps, readCutout } from "../../data/stamps/find.ts";
@@ -273,11 +272,4 @@ Deno.test("composeScene() refuses to choose from nothing", () => {
     name: "RangeError",
     message: "Cannot compose a scene: there are 0 cut-outs",
   });
-});
-
-Deno.test("runLengths() goes down the columns and begins with zeros, as COCO does", () => {
-  const mask = Uint8Array.from([1, 0, 0, 1, 1, 0]); // [[1, 0, 0], [1, 1, 0]]
-  assert.deepEqual(runLengths(mask, 2, 3), { counts: [0, 2, 1, 1, 2], size: [2, 3] });
-  assert.deepEqual(runLengths(new Uint8Array(6), 2, 3), { counts: [6], size: [2, 3] });
-  assert.deepEqual(runLengths(new Uint8Array(6).fill(1), 2, 3), { counts: [0, 6], size: [2, 3] });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
-import type { CocoAnnotation, CocoImage, CocoInstances } from "../../../data/coco.ts";
+import type { CocoAnnotation, CocoImage, CocoInstances } from "../../../data/coco/instances.ts";
+import type { RunLengths } from "../../../data/coco/run_lengths.ts";
 import { DataError } from "../../../data/dataset.ts";
 import type { StampFile } from "../../../data/stamps/find.ts";
 import { holdOutStamps, makeScenes } from "../../../pipelines/segment/scenes.ts";
@@ -28,7 +29,7 @@ async function tryScenes(folder: string, name = "scenes") {
 /** Content of `instances.json`, with what is beyond COCO's format. */
 interface Annotated extends CocoInstances {
   readonly images: readonly (CocoImage & { photo: string })[];
-  readonly annotations: readonly (CocoAnnotation & { stamp: string })[];
+  readonly annotations: readonly (CocoAnnotation<RunLengths> & { stamp: string })[];
 }
 
 async function instancesOf(path: string): Promise<Annotated> {
