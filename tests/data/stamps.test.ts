@@ -172,10 +172,12 @@ Deno.test("composeScene() marks what is at least half opaque, with exact bounds"
 
 Deno.test("composeScene() lets later things hide earlier ones", () => {
   const colours = { red: [255, 0, 0], green: [0, 255, 0], blue: [0, 0, 255] };
-  const cutouts = Object.entries(colours).map(([name, colour]) => thing(name, colour));
+  const cutouts = Object.entries(colours).map(([name, colour]) =>
+    thing(name, colour, undefined, { width: 30, height: name === "green" ? 2 : 30 })
+  );
   const counts = new Set<number>();
   let hidden = 0;
-  for (const { image, labels, instances } of scenes(400, plain([0, 0, 0]), cutouts)) {
+  for (const { image, labels, instances } of scenes(600, plain([0, 0, 0]), cutouts)) {
     counts.add(instances.length);
     const seen = Object.keys(colours).map((_, c) => channel(image, c).map((v) => Number(v > 0)));
     assert.deepEqual(labels, labels.map((_, i) => seen[0][i] + seen[1][i] + seen[2][i]));
@@ -193,7 +195,7 @@ Deno.test("composeScene() lets later things hide earlier ones", () => {
     // Nothing is before the last one: all of its box is seen.
     assert.equal(sum(last.mask), last.box[2] * last.box[3]);
   }
-  assert.deepEqual([...counts].sort(), [1, 2, 3]);
+  assert.deepEqual([...counts].sort(), [1, 2]);
   assert.ok(hidden > 0);
 });
 
@@ -228,8 +230,8 @@ Deno.test("composeScene() puts things at all sizes and places, at least 60 % ins
     sides.push(side);
   }
   assert.ok(cut > 20);
-  assert.equal(Math.min(...sides), 10); // 25 % of 40
-  assert.equal(Math.max(...sides), 28); // 70 % of 40
+  assert.equal(Math.min(...sides), 16); // 40 % of 40
+  assert.equal(Math.max(...sides), 36); // 90 % of 40
 });
 
 Deno.test("composeScene() mirrors things and photos, and moves over the photo", () => {

@@ -84,7 +84,7 @@ Deno.test("makeScenes() writes images, masks, classes and annotations that agree
     ].sort(),
   );
   assert.equal(await Deno.readTextFile(`${path}/classes.txt`), "background\nforeground\n");
-  assert.equal(await Deno.readTextFile(`${path}/complete`), "2\n");
+  assert.equal(await Deno.readTextFile(`${path}/complete`), "3\n");
   for (const [split, count] of splits) {
     const { images, categories, annotations } = await instancesOf(`${path}/${split}`);
     assert.deepEqual(
