@@ -173,7 +173,7 @@ Deno.test("composeScene() marks what is at least half opaque, with exact bounds"
 Deno.test("composeScene() lets later things hide earlier ones", () => {
   const colours = { red: [255, 0, 0], green: [0, 255, 0], blue: [0, 0, 255] };
   const cutouts = Object.entries(colours).map(([name, colour]) =>
-    thing(name, colour, undefined, { width: 30, height: name === "green" ? 2 : 30 })
+    thing(name, colour, undefined, { width: 30, height: name === "green" ? 3 : 30 })
   );
   const counts = new Set<number>();
   let hidden = 0;
