@@ -30,14 +30,25 @@ import matmulBroadcast from "./matmul_broadcast.wgsl" with { type: "text" };
 import matmulTile from "./matmul_tile.wgsl" with { type: "text" };
 import matmulTileFours from "./matmul_tile_fours.wgsl" with { type: "text" };
 import matmulTileLarge from "./matmul_tile_large.wgsl" with { type: "text" };
+import maxPool from "./max_pool.wgsl" with { type: "text" };
+import maxPoolGrad from "./max_pool_grad.wgsl" with { type: "text" };
 import permute from "./permute.wgsl" with { type: "text" };
+import pick from "./pick.wgsl" with { type: "text" };
+import pickGrad from "./pick_grad.wgsl" with { type: "text" };
 import reduce from "./reduce.wgsl" with { type: "text" };
-import relativeBias from "./relative_bias.wgsl" with { type: "text" };
 import relativeBiasGrad from "./relative_bias_grad.wgsl" with { type: "text" };
 import resample from "./resample.wgsl" with { type: "text" };
+import roiAlign from "./roi_align.wgsl" with { type: "text" };
+import roiAlignGrad from "./roi_align_grad.wgsl" with { type: "text" };
+import roiAlignTiles from "./roi_align_tiles.wgsl" with { type: "text" };
+import scoreBias from "./score_bias.wgsl" with { type: "text" };
+import scoreRegions from "./score_regions.wgsl" with { type: "text" };
+import scoreSums from "./score_sums.wgsl" with { type: "text" };
 import shift from "./shift.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
 import softmaxGrad from "./softmax_grad.wgsl" with { type: "text" };
+import softmaxGradWorkgroup from "./softmax_grad_workgroup.wgsl" with { type: "text" };
+import softmaxWorkgroup from "./softmax_workgroup.wgsl" with { type: "text" };
 import window from "./window.wgsl" with { type: "text" };
 
 /** What a kernel does with an operand. */
@@ -131,24 +142,60 @@ export const kernels = {
   matmulTile: kernel(matmulTile, 2, 1, product),
   matmulTileFours: kernel(matmulTileFours, 2, 1, product),
   matmulTileLarge: kernel(matmulTileLarge, 2, 1, product),
+  maxPool: kernel(maxPool, 1, 1, ["H", "W", "C", "YH", "YW", "side", "stride", "size"]),
+  maxPoolGrad: kernel(maxPoolGrad, 2, 1, ["H", "W", "C", "YH", "YW", "side", "stride", "size"]),
   permute: kernel(
     permute,
     1,
     1,
     ["d1", "d2", "d3", "d4", "d5", "s0", "s1", "s2", "s3", "s4", "s5", "size"],
   ),
+  pick: kernel(pick, 2, 1, ["P", "K", "inner", "size"]),
+  pickGrad: kernel(pickGrad, 2, 1, ["P", "K", "inner", "size"]),
   reduce: kernel(
     reduce,
     1,
     1,
     ["R", "inner", "chunk", "chunks", "apart", "step", "squares", "size"],
   ),
-  relativeBias: kernel(relativeBias, 1, 1, ["H", "W", "heads", "size"]),
-  relativeBiasGrad: kernel(relativeBiasGrad, 1, 1, ["H", "W", "heads", "size"]),
+  relativeBiasGrad: kernel(
+    relativeBiasGrad,
+    1,
+    1,
+    ["H", "W", "row", "heads", "first", "abreast", "samples", "more"],
+  ),
   resample: kernel(resample, 3, 1, ["X", "Y", "inner", "T", "size"]),
+  roiAlign: kernel(
+    roiAlign,
+    2,
+    1,
+    ["H", "W", "C", "bins", "samples", "scale", "aligned", "size"],
+  ),
+  roiAlignGrad: kernel(
+    roiAlignGrad,
+    3,
+    1,
+    ["H", "W", "C", "bins", "samples", "scale", "aligned", "side", "words", "size"],
+  ),
+  roiAlignTiles: kernel(
+    roiAlignTiles,
+    1,
+    1,
+    ["R", "H", "W", "side", "words", "samples", "scale", "aligned", "size"],
+  ),
+  scoreBias: kernel(
+    scoreBias,
+    1,
+    1,
+    ["H", "W", "row", "heads", "offset", "outer", "inner", "h", "w", "i", "j", "size"],
+  ),
+  scoreRegions: kernel(scoreRegions, 1, 1, ["L", "row", "heads", "first", "M", "size"]),
+  scoreSums: kernel(scoreSums, 1, 1, ["A", "R", "apart", "step", "row", "offset", "size"]),
   shift: kernel(shift, 1, 1, ["X", "Y", "inner", "offset", "size"]),
   softmax: kernel(softmax, 1, 1, ["C", "stride", "rows"]),
   softmaxGrad: kernel(softmaxGrad, 2, 1, ["C", "stride", "rows"]),
+  softmaxGradWorkgroup: kernel(softmaxGradWorkgroup, 2, 1, ["C", "stride", "rows"]),
+  softmaxWorkgroup: kernel(softmaxWorkgroup, 1, 1, ["C", "stride", "rows"]),
   window: kernel(
     window,
     1,

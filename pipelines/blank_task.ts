@@ -10,15 +10,20 @@ import type { ImageBatch } from "../data/loader.ts";
 import type { MaskBatch } from "../data/masks/loader.ts";
 import type { MaskSource } from "../data/masks/source.ts";
 import type { ImageSource } from "../data/source.ts";
+import type { ThingBatch } from "../data/things/loader.ts";
+import type { ThingSource } from "../data/things/source.ts";
 import type { Initializer } from "../src/init.ts";
 import { type Autoencoder, autoencoder } from "../src/models/autoencoder.ts";
 import { initClassifier } from "../src/models/classifier.ts";
+import { initMaskRcnn } from "../src/models/mask_rcnn.ts";
 import { initSegmenter } from "../src/models/segmenter.ts";
 import type { Params } from "../src/optim.ts";
 import { type Shape, sizeOf, zeros } from "../src/tensor.ts";
 import { finetuneStages, finetuneTask } from "./finetune.ts";
 import { classifierOf, type FinetuneRecipe } from "./finetune_recipe.ts";
 import { pretrainStages, taskOf } from "./pretrain.ts";
+import { detectStages, detectTask } from "./detect/finetune.ts";
+import { detectorOf, type DetectRecipe, isOfThings } from "./detect/recipe.ts";
 import { segmentStages, segmentTask } from "./segment/finetune.ts";
 import { isOfMasks, segmenterOf, type SegmentRecipe } from "./segment/recipe.ts";
 import type { Recipe } from "./recipe.ts";
@@ -35,11 +40,13 @@ export type AnyRecipe =
   | VideoRecipe
   | FinetuneRecipe
   | VideoFinetuneRecipe
-  | SegmentRecipe;
+  | SegmentRecipe
+  | DetectRecipe;
 
 const BLANK: Initializer = { uniform: (shape) => zeros(shape), normal: (shape) => zeros(shape) };
 const IMAGES: ImageSource = { kind: "files", files: [], length: 1 };
 const CLIPS = { files: [], length: 1 } as unknown as ClipSource;
+const THINGS = { images: [], length: 1, categories: [] } as unknown as ThingSource;
 const MASKS: MaskSource = { kind: "masks", images: [], masks: [], root: "", length: 1 };
 
 /**
@@ -52,6 +59,8 @@ export function blankTask(recipe: AnyRecipe, classes: number): Task<Params, Para
     ? blankAutoencoder(recipe)
     : isOfMasks(recipe)
     ? blankSegmenter(recipe as SegmentRecipe, classes)
+    : isOfThings(recipe)
+    ? blankDetector(recipe as DetectRecipe, classes)
     : blankClassifier(recipe as FinetuneRecipe | VideoFinetuneRecipe, classes);
   return task as unknown as Task<Params, Params>;
 }
@@ -96,6 +105,24 @@ function blankSegmenter(recipe: SegmentRecipe, named: number) {
   const params = initSegmenter(settings, BLANK);
   return {
     ...segmentTask(recipe, params, { source: MASKS, classes }),
+    batches: pipe(endless(blank), draw),
+  };
+}
+
+function blankDetector(recipe: DetectRecipe, classes: number) {
+  const settings = detectorOf(recipe, classes);
+  const { draw } = detectStages(recipe, settings, THINGS);
+  const { model: { imageSize }, data: { mostThings: M }, batch: { micro } } = recipe;
+  const blank = (): ThingBatch => ({
+    ...blankImages(recipe, recipe.model)(),
+    filled: new Float32Array(micro * 2).fill(32),
+    boxes: new Float32Array(micro * M * 4),
+    classes: new Uint32Array(micro * M).fill(classes),
+    masks: new Uint32Array(micro * M * sizeOf(imageSize) / 32),
+  });
+  const params = initMaskRcnn(settings, BLANK);
+  return {
+    ...detectTask(recipe, params, { source: THINGS, classes }),
     batches: pipe(endless(blank), draw),
   };
 }

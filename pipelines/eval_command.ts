@@ -16,6 +16,7 @@ Tasks:
   classify       Accuracy of a fine-tuned model, and what it confuses
   video          The same of a model of clips, over several views of each video
   segment        Intersection over union of a segmenter, by class, and pictures of its masks
+  detect         COCO's figures of a detector, and pictures of its boxes and masks
   coco           Average precision and recall of detections in COCO's format, of boxes and masks
   reconstruct    Picture of masked images and what a pretrained model makes of them
   features       Write features of all images: .safetensors for PyTorch, .npz for NumPy
@@ -45,6 +46,10 @@ Options of segment (--data: images/ and masks/, ADE20K's or Pascal VOC's folder,
   --scales A,B        Average over image sizes, such as 0.75,1,1.25
   --val DIR           Images with masks to evaluate on, where --data has no splits
   --out FILE.html     A page with images, true masks and predictions; --images N of them (default 8)
+Options of detect (--data: COCO's folder, or instances.json beside images/, bundled:scenes):
+  --val DIR           Images to evaluate on, where --data has no splits
+  --results FILE.json What was found, in COCO's format of results
+  --out FILE.html     A page with figures and pictures; --images N of them (default 8)
 Options of coco:
   --gt FILE.json      Annotations: images, categories, annotations
   --dt FILE.json      Results: a list of image_id, category_id, score, bbox and/or segmentation
@@ -77,6 +82,7 @@ Examples:
   deno task eval features --checkpoint mcmae_base.pth --data ~/images --out features.npz
   deno task eval featuremaps --checkpoint mcmae_base.pth --data bundled:photos --out stages.png
   deno task eval segment --checkpoint runs/segment/best.safetensors --data DIR --out masks.html
+  deno task eval detect --checkpoint runs/detect/best.safetensors --data DIR --out things.html
   deno task eval coco --gt instances_val2017.json --dt results.json`;
 
 /** Each task is loaded when it is asked for. */
@@ -84,6 +90,7 @@ const TASKS: Record<string, (args: readonly string[]) => Promise<number>> = {
   knn: async (args) => await (await import("./eval/knn_task.ts")).knnTask(args),
   classify: async (args) => await (await import("./eval/classify_task.ts")).classifyTask(args),
   segment: async (args) => await (await import("./eval/segment_task.ts")).segmentTask(args),
+  detect: async (args) => await (await import("./eval/detect_task.ts")).detectTask(args),
   coco: async (args) => await (await import("./eval/coco_task.ts")).cocoTask(args),
   video: async (args) => await (await import("./eval/video_task.ts")).videoTask(args),
   reconstruct: async (args) =>

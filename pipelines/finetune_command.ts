@@ -16,9 +16,12 @@ import {
   validateFinetune,
 } from "./finetune_recipe.ts";
 import { labelledImages } from "./labelled.ts";
+import { finetuneDetector } from "./detect/finetune_command.ts";
+import { completeDetect, type DetectRecipe, isOfThings, validateDetect } from "./detect/recipe.ts";
 import { checkContinues } from "./recipe.ts";
 import { complete, loadInitial, requestFromCheckpoint } from "./from_checkpoint.ts";
 import { findAnyFinetuneRecipe, finetuneRecipes } from "./recipes/mod.ts";
+import { detectRecipes } from "./recipes/detect.ts";
 import { segmentRecipes } from "./recipes/segment.ts";
 import { videoFinetuneRecipes } from "./recipes/video_finetune.ts";
 import { finetuneSegmenter } from "./segment/finetune_command.ts";
@@ -50,7 +53,7 @@ const list = (all: readonly { readonly name: string; readonly source: string }[]
   all.map(({ name, source }) => `  ${name.padEnd(21)}${source}`).join("\n");
 
 const HELP =
-  `Fine-tune a pretrained encoder to tell classes apart, of images, of videos or of pixels.
+  `Fine-tune a pretrained encoder to tell classes apart, of images, of videos, of pixels or of things.
 
   deno task finetune [recipe] --checkpoint F --data DIR [options] [field.path=value …]
 
@@ -60,6 +63,8 @@ Recipes for videos, which want a model of clips:
 ${list(videoFinetuneRecipes)}
 Recipes of segmentation, for images with masks, which want an MCMAE:
 ${list(segmentRecipes)}
+Recipes of detection, for images with annotated things, which want an MCMAE of patches 4,2,2:
+${list(detectRecipes)}
 
 Options:
   --checkpoint F Pretrained model: .safetensors of this project, or a published .pth
@@ -67,7 +72,8 @@ Options:
                  labels, tar shards or IDX files. Labelled videos: class folders, a list file, or the
                  annotations of Kinetics or Something-Something; bundled:motions. Images with
                  masks: images/ and masks/ (or annotations/, labels/), with train/ and val/ or not;
-                 ADE20K's or Pascal VOC's folder; bundled:scenes
+                 ADE20K's or Pascal VOC's folder; bundled:scenes. Images with things: COCO's folder,
+                 or instances.json beside images/, in train/ and val/ or not; bundled:scenes
   --out DIR      Where to write (default runs/<recipe>, then runs/<recipe>-2, …)
   --steps N      Stop after N optimizer steps
   --seed N       Another draw of the head, crops, mixes and paths
@@ -108,12 +114,22 @@ Of segmentation:
   data.categoryShare=0.75            Largest share of a class in a crop
   model.headChannels=512             Width of UPerNet's maps
   optimizer.rates=backbone.*:0       Train the heads alone
+Of detection:
+  model.imageSize=512,512            Multiples of 32; smaller images are filled up
+  data.jitter=0.5,1.5                Factors on the size that fits; null for the edges below
+  data.shorter=640,672,704 data.longer=1024   Of the shorter edge, one of them; of the other, at most
+  data.mostThings=50                 Largest ones that an image is taken to show
+  model.windowSize=7 model.shift=true   The paper's windows, instead of the published code's
+  model.backbone=vitdet              A pyramid of the last map, as in the second published code
+  model.globalBlocks=0,3             Blocks of stage 3 that attend to all tokens
+  sampling.regions=128               Regions of an image that the heads learn from
 
 Examples:
   deno task finetune --checkpoint runs/quickstart/checkpoint.safetensors --data flowers
   deno task finetune finetune_imagenet --checkpoint mcmae_base.pth --data imagenet
   deno task finetune video_finetune --checkpoint F --data bundled:motions
-  deno task finetune segment --checkpoint F --data DIR data.classes=3`;
+  deno task finetune segment --checkpoint F --data DIR data.classes=3
+  deno task finetune detect --checkpoint F --data DIR`;
 
 /**
  * Runs the command.
@@ -128,6 +144,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<number> 
   }
   if (request.resume) checkContinues(request.base, request.recipe);
   if (hasMasks(request)) return await finetuneSegmenter(request);
+  if (hasThings(request)) return await finetuneDetector(request);
   return hasClips(request) ? await finetuneVideo(request) : await finetuneImages(request);
 }
 
@@ -187,10 +204,15 @@ async function finetuneImages(request: RunRequest<FinetuneRecipe>): Promise<numb
 type Request =
   | RunRequest<FinetuneRecipe>
   | RunRequest<VideoFinetuneRecipe>
-  | RunRequest<SegmentRecipe>;
+  | RunRequest<SegmentRecipe>
+  | RunRequest<DetectRecipe>;
 
 function hasMasks(request: Request): request is RunRequest<SegmentRecipe> {
   return isOfMasks(request.recipe);
+}
+
+function hasThings(request: Request): request is RunRequest<DetectRecipe> {
+  return isOfThings(request.recipe);
 }
 
 function hasClips(request: Request): request is RunRequest<VideoFinetuneRecipe> {
@@ -219,14 +241,16 @@ async function parse(args: readonly string[]): Promise<Request | undefined> {
       preset,
       checkpoint,
       fields,
-    ): Promise<FinetuneRecipe | VideoFinetuneRecipe | SegmentRecipe> => {
+    ): Promise<FinetuneRecipe | VideoFinetuneRecipe | SegmentRecipe | DetectRecipe> => {
       if (isOfMasks(preset)) return await completeSegment(preset, checkpoint, fields);
+      if (isOfThings(preset)) return await completeDetect(preset, checkpoint, fields);
       return isOfClips(preset)
         ? await completeClips(preset, checkpoint, fields)
         : await complete(preset, checkpoint, fields);
     },
   ) as Request;
   if (hasMasks(request)) validateSegment(request.recipe);
+  else if (hasThings(request)) validateDetect(request.recipe);
   else if (hasClips(request)) validateVideoFinetune(request.recipe);
   else validateFinetune(request.recipe);
   checkPlaces(request);

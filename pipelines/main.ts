@@ -12,6 +12,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   pretrain: async (args) => await (await import("./pretrain_command.ts")).pretrainCommand(args),
   finetune: async (args) => await (await import("./finetune_command.ts")).finetuneCommand(args),
   eval: async (args) => await (await import("./eval_command.ts")).evalCommand(args),
+  detect: async (args) => await (await import("./detect_command.ts")).detectCommand(args),
   fashion: async (args) => await (await import("./fashion_command.ts")).fashionCommand(args),
   motions: async (args) => await (await import("./video/motions_command.ts")).motionsCommand(args),
   scenes: async (args) => await (await import("./segment/scenes_command.ts")).scenesCommand(args),

@@ -7,6 +7,7 @@ import type { Adapter } from "../src/device.ts";
 import type { Cost } from "../src/plan/cost.ts";
 import { type Binding, LimitError } from "../src/plan/limits.ts";
 import { type AnyRecipe, blankTask } from "./blank_task.ts";
+import { completeDetect, isOfThings, validateDetect } from "./detect/recipe.ts";
 import { validateFinetune } from "./finetune_recipe.ts";
 import { complete } from "./from_checkpoint.ts";
 import { override, type RunSettings, validate } from "./recipe.ts";
@@ -132,6 +133,10 @@ async function recipeOf(
   if (isOfMasks(found)) {
     const recipe = override(await completeSegment(found, checkpoint, fields), fields);
     return checked(recipe, validateSegment);
+  }
+  if (isOfThings(found)) {
+    const recipe = override(await completeDetect(found, checkpoint, fields), fields);
+    return checked(recipe, validateDetect);
   }
   return isOfClips(found)
     ? checked(

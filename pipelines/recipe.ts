@@ -149,6 +149,8 @@ const CHOICES = {
   "model.evaluation": ["visible", "dense"],
   "model.pooling": ["mean", "token"],
   "model.relativePositions": ["none", "shared", "blocks"],
+  "model.backbone": ["windowed", "vitdet"],
+  "model.norm": ["none", "BN", "LN"],
   "memory.recompute": ["none", "blocks"],
   "memory.activations": ["f32", "f16"],
   "mix.mode": ["batch", "pair", "elem"],
@@ -171,6 +173,7 @@ const NULLABLE: Record<string, "number" | "string"> = {
   "data.cache": "string",
   "data.root": "string",
   "data.classes": "number",
+  "data.jitter": "number", // of the list alone
   "data.resize.long": "number",
   "data.resize.short": "number",
   "model.layerScale": "number",
@@ -184,8 +187,8 @@ const NULLABLE: Record<string, "number" | "string"> = {
 /** Fields that name a recipe; another value would be another recipe. */
 const FIXED = ["name", "source", "model.kind", "pretrained", "paper", "published"];
 
-/** Lists that have one number for each channel; all others keep their length. */
-const PER_CHANNEL = ["data.mean", "data.std"];
+/** Lists of any length; all others keep theirs. */
+const ANY_LENGTH = ["data.mean", "data.std", "data.shorter", "model.globalBlocks"];
 
 /** Fields that hold rules, as `pattern:factor,pattern:factor`. */
 const RULES = ["optimizer.rates"];
@@ -287,7 +290,7 @@ function parseField(path: string, text: string, standard: Field): Field {
   if (type === "list") {
     const list = standard as readonly number[];
     const numbers = text.replace(/^\[(.*)\]$/, "$1").split(",").map(parseNumber);
-    const fits = PER_CHANNEL.includes(path) || numbers.length === list.length;
+    const fits = ANY_LENGTH.includes(path) || numbers.length === list.length;
     if (!fits || numbers.some(Number.isNaN)) {
       throw wrong(`${list.length} numbers such as ${list.join(",")}`);
     }

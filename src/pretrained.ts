@@ -19,7 +19,7 @@ import type { EncoderParams, EncoderSettings, VideoEncoderSettings } from "./mod
 import { type Hints, type InferredModel, inferSettings } from "./models/infer.ts";
 import { inferVideoSettings } from "./models/infer_video.ts";
 import { gridOf } from "./models/patches.ts";
-import { strideOf } from "./models/mcmae.ts";
+import { type McmaeSettings, strideOf } from "./models/mcmae.ts";
 import type { Params } from "./optim.ts";
 import { type Shape, zeros } from "./tensor.ts";
 import { openWeights, type WeightFile } from "./weights.ts";
@@ -154,6 +154,21 @@ export async function loadBackbone(
   initial: BackboneParams,
 ): Promise<Match<BackboneParams>> {
   const own = /^(fpn|rel_pos_bias)\.|\.(relative_position_bias_table|gamma_[12])$/;
+  return await loadEncoder(path, encoder, initial, own);
+}
+
+/**
+ * Loads the encoder of a checkpoint, in any form, into a backbone of detection. What the file lacks stays
+ * as it is.
+ *
+ * @throws {CheckpointError} If its encoder has other sizes.
+ */
+export async function loadDetectionEncoder<P extends Params>(
+  path: string,
+  encoder: McmaeSettings,
+  initial: P,
+): Promise<Match<P>> {
+  const own = /^(windowed|global)_rel_pos_bias\.|\.(rel_pos_[hw])$/;
   return await loadEncoder(path, encoder, initial, own);
 }
 

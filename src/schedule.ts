@@ -83,3 +83,28 @@ export function warmupPoly(
 export function scaledRate(blr: number, effectiveBatch: number): number {
   return blr * effectiveBatch / 256;
 }
+
+/** Settings of {@linkcode cosineWithWarmup}; rates are absolute, times are updates. */
+export interface CosineWithWarmup {
+  readonly lr: number;
+  readonly minLr: number;
+  readonly warmupSteps: number;
+  readonly steps: number;
+}
+
+/**
+ * A cosine over all updates whose beginning is replaced by a linear warm-up from a thousandth of the
+ * rate, as detectron2's `WarmupParamScheduler` over fvcore's `CosineParamScheduler`.
+ *
+ * @param step Update, from 0 to `steps` − 1.
+ */
+export function cosineWithWarmup(
+  { lr, minLr, warmupSteps, steps }: CosineWithWarmup,
+  step: number,
+): number {
+  const decayed = (step: number) =>
+    minLr + (lr - minLr) * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, step / steps)));
+  if (step >= warmupSteps) return decayed(step);
+  const [first, last] = [1e-3 * lr, decayed(warmupSteps)];
+  return first + (last - first) * step / warmupSteps;
+}

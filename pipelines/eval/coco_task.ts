@@ -47,20 +47,26 @@ export async function cocoTask(args: readonly string[]): Promise<number> {
   const counts = new Int32Array(categories.length);
   for (const category of truth.category) counts[category]++;
   const names = categories.toSorted((a, b) => a.id - b.id).map(({ name }) => name);
-  for (const line of describe(evaluations, names, counts)) console.log(line);
+  for (const line of describeCoco(evaluations, names, counts)) console.log(line);
   console.log(JSON.stringify({
-    task: "coco",
-    ...Object.fromEntries(
-      Object.entries(evaluations).map(([kind, evaluation]) => [
-        kind,
-        Object.fromEntries(
-          Object.entries(figuresOf(evaluation)).map(([name, value]) => [name, precise(value)]),
-        ),
-      ]),
-    ),
+    ...{ task: "coco", ...cocoValues(evaluations) },
     ...{ images: images.length, annotations: truth.length, detections: found.length },
   }));
   return 0;
+}
+
+/** The figures of each kind, for programs. */
+export function cocoValues(
+  evaluations: Readonly<Record<string, CocoEvaluation>>,
+): Record<string, Record<string, number>> {
+  const precise = (figures: Readonly<Record<string, number>>) =>
+    // Eight decimals: more than other programs agree in.
+    Object.fromEntries(
+      Object.entries(figures).map(([name, value]) => [name, Number(value.toFixed(8))]),
+    );
+  return Object.fromEntries(
+    Object.entries(evaluations).map(([kind, evaluation]) => [kind, precise(figuresOf(evaluation))]),
+  );
 }
 
 async function needFile(name: string, path: string | undefined): Promise<string> {
@@ -71,15 +77,10 @@ async function needFile(name: string, path: string | undefined): Promise<string>
   return path;
 }
 
-/** Eight decimals: more than other programs agree in. */
-function precise(value: number): number {
-  return Number(value.toFixed(8));
-}
-
 const TITLES: Readonly<Record<string, string>> = { bbox: "boxes", segm: "masks" };
 
 /** Tables for people: the figures, and the first of them by category. */
-function describe(
+export function describeCoco(
   evaluations: Readonly<Record<string, CocoEvaluation>>,
   names: readonly string[],
   counts: ArrayLike<number>,

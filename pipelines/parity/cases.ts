@@ -7,6 +7,8 @@ import type { TensorCheck } from "./check.ts";
 import { checkCheckpoint } from "./checkpoint.ts";
 import { checkFinetuneConvVit } from "./classifier.ts";
 import { checkCocoEval } from "./coco.ts";
+import { checkDetectionOps } from "./detection.ts";
+import { checkVitdetBackbone, checkWindowedBackbone } from "./detection_backbone.ts";
 import type { Fixture } from "./fixture.ts";
 import { checkMaeVit } from "./mae.ts";
 import { checkPretrainMcmae } from "./mcmae.ts";
@@ -36,6 +38,9 @@ const CASES: Readonly<Record<string, Case>> = {
   block_units: { check: checkBlockUnits },
   checkpoint: { check: checkCheckpoint },
   coco_eval: { check: checkCocoEval },
+  detection_ops: { check: checkDetectionOps },
+  det_backbone_vitdet: { check: checkVitdetBackbone },
+  det_backbone_windowed: { check: checkWindowedBackbone },
   finetune_convvit: { check: checkFinetuneConvVit },
   image_preprocess: { check: ({ dir }) => checkImagePreprocess(dir) },
   lars: { check: checkLars },

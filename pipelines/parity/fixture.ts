@@ -61,12 +61,14 @@ export type Stored<P> = P & { readonly [name: string]: Params };
 
 /**
  * Parameters under a prefix as a tree, numbered ones (`blocks1.0`) as lists. The file decides which
- * there are.
+ * there are; the indices that PyTorch keeps beside tables of relative positions are none.
  *
  * @throws {RangeError} If one is not F32.
  */
 export function parameters<P = unknown>(file: Safetensors, prefix = "param."): Stored<P> {
-  const list = namesUnder(file, prefix).map((name) => [name, input(file, prefix + name)] as const);
+  const list = namesUnder(file, prefix)
+    .filter((name) => !name.endsWith("relative_position_index"))
+    .map((name) => [name, input(file, prefix + name)] as const);
   return withLists(fromEntries(list)) as Stored<P>;
 }
 

@@ -61,14 +61,6 @@ function channelsFirst(x: Tensor): Tensor {
   return permute(x, [0, 3, 1, 2]);
 }
 
-/** Parameters of a file, without the indices that tables of relative positions come with. */
-function floatParameters<P>(file: Safetensors): P & Params {
-  const tensors = new Map(
-    [...file.tensors].filter(([name]) => !name.endsWith("relative_position_index")),
-  );
-  return parameters(({ ...file, tensors }) as Safetensors) as unknown as P & Params;
-}
-
 /** Settings of a golden backbone. */
 function backboneSettings(file: Safetensors, prefix: string): BackboneSettings {
   const [, channels] = tensorOf(file, `${prefix}patch_embed1.proj.weight`).shape;
@@ -95,7 +87,7 @@ function backboneSettings(file: Safetensors, prefix: string): BackboneSettings {
 export async function* checkSegBackbone(fixture: Fixture): AsyncGenerator<TensorCheck> {
   const { file } = fixture;
   const settings = backboneSettings(file, "param.");
-  const params = floatParameters<BackboneParams>(file);
+  const params = parameters<BackboneParams>(file);
   const wanted = namesUnder(file, "grad.");
   const cotangents = [0, 1, 2, 3].map((i) => input(file, `cotangent.feat${i}`));
   const results = await compute(await fixture.device(), ({ params, images, cotangents }) => {
@@ -194,7 +186,7 @@ export async function* checkSegSlide(fixture: Fixture): AsyncGenerator<TensorChe
       dropPath: 0,
     },
   };
-  const params = floatParameters<SegmenterParams>(file);
+  const params = parameters<SegmenterParams>(file);
   const [crop, stride] = [json<number>(file, "crop"), json<number>(file, "stride")];
   const { shape: [, channels, height, width], data } = tensorOf(file, "image");
   const pixels = new Float32Array(data.length);

@@ -2,6 +2,7 @@
 import type { FinetunePreset } from "../finetune_recipe.ts";
 import type { ProbePreset } from "../probe_recipe.ts";
 import { nearest, type Recipe, UsageError } from "../recipe.ts";
+import type { DetectPreset } from "../detect/recipe.ts";
 import type { SegmentPreset } from "../segment/recipe.ts";
 import type { VideoFinetunePreset } from "../video/finetune_recipe.ts";
 import type { VideoRecipe } from "../video/recipe.ts";
@@ -15,6 +16,7 @@ import { mcmaeHuge } from "./mcmae_huge.ts";
 import { mcmaeLarge } from "./mcmae_large.ts";
 import { mcmaeSmall } from "./mcmae_small.ts";
 import { quickstart } from "./quickstart.ts";
+import { detectRecipes } from "./detect.ts";
 import { segmentRecipes } from "./segment.ts";
 import { videoRecipes } from "./video.ts";
 import { videoFinetuneRecipes } from "./video_finetune.ts";
@@ -69,8 +71,12 @@ export function findFinetuneRecipe(name: string): FinetunePreset {
   return findIn(finetuneRecipes, name);
 }
 
-/** A recipe of fine-tuning on images, on clips, or on images with masks. */
-export type AnyFinetunePreset = FinetunePreset | VideoFinetunePreset | SegmentPreset;
+/** A recipe of fine-tuning on images, on clips, or on images with masks or things. */
+export type AnyFinetunePreset =
+  | FinetunePreset
+  | VideoFinetunePreset
+  | SegmentPreset
+  | DetectPreset;
 
 /**
  * Finds any recipe of fine-tuning by its name.
@@ -79,7 +85,7 @@ export type AnyFinetunePreset = FinetunePreset | VideoFinetunePreset | SegmentPr
  */
 export function findAnyFinetuneRecipe(name: string): AnyFinetunePreset {
   return findIn<AnyFinetunePreset>(
-    [...finetuneRecipes, ...videoFinetuneRecipes, ...segmentRecipes],
+    [...finetuneRecipes, ...videoFinetuneRecipes, ...segmentRecipes, ...detectRecipes],
     name,
   );
 }
@@ -91,7 +97,13 @@ export function findAnyFinetuneRecipe(name: string): AnyFinetunePreset {
  */
 export function findModelRecipe(name: string): ModelRecipe {
   return findIn<ModelRecipe>(
-    [...pretrainRecipes, ...finetuneRecipes, ...videoFinetuneRecipes, ...segmentRecipes],
+    [
+      ...pretrainRecipes,
+      ...finetuneRecipes,
+      ...videoFinetuneRecipes,
+      ...segmentRecipes,
+      ...detectRecipes,
+    ],
     name,
   );
 }

@@ -99,20 +99,20 @@ export const segmentQuickstart: SegmentPreset = {
   data: {
     ...segment.data,
     ...{ path: "bundled:scenes", valShare: 0, workers: 1, classes: 2, photometric: false },
-    resize: { long: null, short: null, ratio: [0.75, 1.5] },
+    resize: { long: null, short: null, ratio: [0.625, 1.25] },
     categoryShare: 1,
   },
   batch: { micro: 8, effective: 8 },
   optimizer: {
     ...segment.optimizer,
-    blr: 9.6e-2, // 3e-3 at 8: few updates, so a far higher rate than the paper's
-    rates: [["backbone.*", 0.05]], // at the heads' rate what was learnt before is lost at once
+    blr: 0.32, // 1e-2 at 8: few updates, so a far higher rate than the paper's
+    rates: [["backbone.*", 0.3]],
     layerDecay: 1,
     clipNorm: 1,
   },
-  schedule: { epochs: 4, warmupEpochs: 0.2, steps: null },
-  checkpoint: { every: 75, keep: 2 },
-  report: { every: 75, images: 6 },
+  schedule: { epochs: 8, warmupEpochs: 0.4, steps: null }, // 1200 scenes: 150 updates an epoch
+  checkpoint: { every: 150, keep: 2 },
+  report: { every: 150, images: 6 },
 };
 
 /** From the smallest to the largest. */

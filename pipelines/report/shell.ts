@@ -114,6 +114,7 @@ code { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .strip { display: flex; align-items: flex-end; gap: 10px; overflow-x: auto; padding-bottom: 8px; }
 .strip figure { flex: 1 0 84px; max-width: 140px; }
 .strip figure.clips { flex-basis: 280px; max-width: 420px; }
+.strip.double figure { flex-basis: 240px; max-width: 640px; }
 .strip.triple figure { flex-basis: 160px; max-width: 480px; }
 .strip img { display: block; width: 100%; height: auto; border-radius: 4px; }
 .strip figcaption { font-size: 13px; color: var(--muted); margin-bottom: 6px; overflow-wrap: anywhere; }

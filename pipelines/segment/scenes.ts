@@ -62,7 +62,7 @@ export async function makeScenes(
   folder = SCENES_FOLDER,
   settings: SceneSettings = {},
 ): Promise<string> {
-  const { size = { width: 128, height: 128 }, scenes = { train: 600, val: 120 } } = settings;
+  const { size = { width: 128, height: 128 }, scenes = { train: 1200, val: 120 } } = settings;
   const done = `${folder}/complete`;
   if (await exists(done)) return folder;
   const stamps = holdOutStamps(

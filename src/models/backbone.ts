@@ -7,8 +7,6 @@
 import { type Affine, constant, initConvolution, type Initializer } from "../init.ts";
 import { convolution } from "../ops/convolution.ts";
 import { add, gelu } from "../ops/map.ts";
-import { relativeBias } from "../ops/relative_bias.ts";
-import { resizeBicubic } from "../ops/resample.ts";
 import { reshape } from "../ops/shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { type BatchNormParams, initBatchNorm, type Normalise } from "./batch_norm.ts";
@@ -16,7 +14,8 @@ import { stagesOf } from "./classifier.ts";
 import { initMcmae, type McmaeSettings, strideOf } from "./mcmae.ts";
 import { encodeImages, type McmaeStages } from "./mcmae_stages.ts";
 import { gridOf } from "./patches.ts";
-import type { Branch } from "./transformer.ts";
+import { positionsFor, tableFor } from "./positions.ts";
+import { type Branch, selfAttention } from "./transformer.ts";
 
 /** eps of all LayerNorms; in pretraining the transformer's have 1e-6. */
 const EPS = 1e-5;
@@ -91,17 +90,20 @@ export function backboneMaps(
     );
   }
   const shared = params.rel_pos_bias?.relative_position_bias_table;
-  const biasOf = (table: Tensor) => relativeBias(tableFor(table, own, grid), grid);
-  const sharedBias = shared && biasOf(shared);
+  const sized = (table: Tensor | undefined) => table && tableFor(table, own, grid);
+  const sharedTable = sized(shared);
   const layers = encodeImages(
     { ...params, pos_embed: positionsFor(params.pos_embed, own, grid) },
     encoder,
     images,
     branchOf,
     (block) => {
-      const table = params.blocks3[block].attn.relative_position_bias_table;
-      const bias = table && biasOf(table);
-      return { eps: EPS, bias: bias && sharedBias ? add(bias, sharedBias) : bias ?? sharedBias };
+      const own = sized(params.blocks3[block].attn.relative_position_bias_table);
+      const table = own && sharedTable ? add(own, sharedTable) : own ?? sharedTable;
+      return {
+        eps: EPS,
+        attend: (x, attn) => selfAttention(x, attn, encoder.heads, () => table && { grid, table }),
+      };
     },
   );
   const last = (stage: 1 | 2 | 3) => layers[`blocks${stage}.${encoder.depths[stage - 1] - 1}`];
@@ -110,24 +112,4 @@ export function backboneMaps(
   const [{ weight, bias }, bn] = params.fpn;
   const e4 = gelu(normalise(convolution(e3, weight, bias, { stride: 2 }), bn));
   return [last(1), last(2), e3, e4];
-}
-
-type Grid = readonly [GH: number, GW: number];
-
-/** Position embeddings `[1, L, C]` of another grid. */
-function positionsFor(table: Tensor, [GH, GW]: Grid, grid: Grid): Tensor {
-  const C = table.shape[2];
-  const resized = resizeBicubic(reshape(table, [1, GH, GW, C]), grid);
-  return reshape(resized, [1, grid[0] * grid[1], C]);
-}
-
-/** A table of relative positions `[(2GH − 1) · (2GW − 1), heads]` of another grid. */
-function tableFor(table: Tensor, [GH, GW]: Grid, grid: Grid): Tensor {
-  const heads = table.shape[1];
-  const [rows, columns] = grid.map((side) => 2 * side - 1);
-  const resized = resizeBicubic(reshape(table, [1, 2 * GH - 1, 2 * GW - 1, heads]), [
-    rows,
-    columns,
-  ]);
-  return reshape(resized, [rows * columns, heads]);
 }

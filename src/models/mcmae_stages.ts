@@ -72,6 +72,12 @@ export type ConvBlockParams = {
   readonly mlp: Mlp;
 };
 
+/** What encoders of dense prediction have otherwise. */
+export interface ImageOptions {
+  /** Of the convolution blocks' LayerNorms. */
+  readonly convolutionEps?: number;
+}
+
 /** The three stages: what is left of the autoencoder once it is pretrained. */
 export type McmaeStages = {
   readonly pos_embed: Tensor;
@@ -175,11 +181,12 @@ export function convBlock(
   block: ConvBlockParams,
   convolve: Convolve,
   branch: Branch = (x) => x,
+  eps = CONVOLUTION_EPS,
 ): Tensor {
   return inBlock(() => {
-    const inside = affine(norm(x, block.norm1, CONVOLUTION_EPS), block.conv1);
+    const inside = affine(norm(x, block.norm1, eps), block.conv1);
     const y = add(x, branch(affine(convolve(inside, block.attn), block.conv2), 0));
-    return add(y, branch(mlp(norm(y, block.norm2, CONVOLUTION_EPS), block.mlp), 1));
+    return add(y, branch(mlp(norm(y, block.norm2, eps), block.mlp), 1));
   });
 }
 
@@ -195,7 +202,7 @@ export function convBlock(
  */
 export function encodeImages(
   params: McmaeStages,
-  { heads }: Pick<StageSettings, "heads">,
+  { heads, convolutionEps }: Pick<StageSettings, "heads"> & ImageOptions,
   images: Tensor,
   branchOf: (block: number) => Branch = () => (x) => x,
   optionsOf: (block: number) => BlockOptions = () => ({}),
@@ -205,11 +212,11 @@ export function encodeImages(
   let count = 0;
   let x = layers.patch_embed1 = patchEmbed(images, params.patch_embed1);
   params.blocks1.forEach((block, i) =>
-    x = layers[`blocks1.${i}`] = convBlock(x, block, convolve, branchOf(count++))
+    x = layers[`blocks1.${i}`] = convBlock(x, block, convolve, branchOf(count++), convolutionEps)
   );
   x = layers.patch_embed2 = patchEmbed(x, params.patch_embed2);
   params.blocks2.forEach((block, i) =>
-    x = layers[`blocks2.${i}`] = convBlock(x, block, convolve, branchOf(count++))
+    x = layers[`blocks2.${i}`] = convBlock(x, block, convolve, branchOf(count++), convolutionEps)
   );
   x = layers.patch_embed3 = patchEmbed(x, params.patch_embed3);
   x = layers.patch_embed4 = affine(tokensOf(x), params.patch_embed4);

@@ -8,7 +8,7 @@ import { attention } from "../ops/attention.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
 import { add, gelu, mul } from "../ops/map.ts";
 import { linear } from "../ops/matmul.ts";
-import { biasedAttention } from "../ops/relative_bias.ts";
+import type { ScoreBias } from "../ops/score_bias.ts";
 import { inBlock } from "../recompute.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -27,6 +27,9 @@ export type BlockParams = {
     readonly proj: Affine;
     /** `[(2H − 1) · (2W − 1), heads]`; backbones of dense prediction may have it. */
     readonly relative_position_bias_table?: Tensor;
+    /** `[2H − 1, D]` and `[2W − 1, D]`, which queries are multiplied with; likewise. */
+    readonly rel_pos_h?: Tensor;
+    readonly rel_pos_w?: Tensor;
   };
   readonly norm2: Affine;
   readonly mlp: Mlp;
@@ -63,16 +66,16 @@ export function mlp(x: Tensor, { fc1, fc2 }: Mlp): Tensor {
 /**
  * Self-attention with its two linear layers, `[N, L, C]` → `[N, L, C]`.
  *
- * @param bias Of the scores, `[heads, L, L]`.
+ * @param biasOf Of the scores, if they have one, by what attention takes.
  */
 export function selfAttention(
   x: Tensor,
   { qkv, proj }: BlockParams["attn"],
   heads: number,
-  bias?: Tensor,
+  biasOf: (qkv: Tensor) => ScoreBias | undefined = () => undefined,
 ): Tensor {
   const all = affine(x, qkv);
-  return affine(bias ? biasedAttention(all, bias) : attention(all, heads), proj);
+  return affine(attention(all, heads, biasOf(all)), proj);
 }
 
 /**
@@ -85,8 +88,8 @@ export type Branch = (branch: Tensor, which: 0 | 1) => Tensor;
 export interface BlockOptions {
   /** Of the LayerNorms. */
   readonly eps?: number;
-  /** Bias of the scores, `[heads, L, L]`. */
-  readonly bias?: Tensor;
+  /** What takes the place of self-attention over all tokens, `[N, L, C]` → `[N, L, C]`. */
+  readonly attend?: (x: Tensor, params: BlockParams["attn"]) => Tensor;
 }
 
 /** `[N, L, C]` → `[N, L, C]`. */
@@ -95,11 +98,12 @@ export function transformerBlock(
   block: BlockParams,
   heads: number,
   branch: Branch = (x) => x,
-  { eps = TRANSFORMER_EPS, bias }: BlockOptions = {},
+  { eps = TRANSFORMER_EPS, attend = (x, params) => selfAttention(x, params, heads) }: BlockOptions =
+    {},
 ): Tensor {
   const scale = (x: Tensor, gamma?: Tensor) => gamma ? mul(x, gamma) : x;
   return inBlock(() => {
-    const attended = selfAttention(norm(x, block.norm1, eps), block.attn, heads, bias);
+    const attended = attend(norm(x, block.norm1, eps), block.attn);
     const y = add(x, branch(scale(attended, block.gamma_1), 0));
     const hidden = mlp(norm(y, block.norm2, eps), block.mlp);
     return add(y, branch(scale(hidden, block.gamma_2), 1));

@@ -5,7 +5,23 @@
  */
 import { apply, applyAll, type Dispatch, dispatch, type Target, workgroups } from "../op.ts";
 import { type Aval, type Shape, sizeOf, type Tensor } from "../tensor.ts";
-import { type Layout, productDispatch } from "./matmul.ts";
+import {
+  type Chunk,
+  chunksOf,
+  filledUp,
+  flipped,
+  layouts,
+  productOf,
+  type Sizes,
+} from "./attention_chunks.ts";
+import {
+  addTerm,
+  biasFlops,
+  checkBias,
+  type ScoreBias,
+  termGradient,
+  termsOf,
+} from "./score_bias.ts";
 
 /** Operations a value: largest, difference, exponential, sum, quotient; y · (dy − Σ dy · y). */
 const [SOFTMAX, SOFTMAX_GRAD] = [5, 4];
@@ -21,7 +37,7 @@ export function softmax(x: Tensor): Tensor {
     flops: SOFTMAX * rows * C,
     lowering: {
       kind: "kernel",
-      dispatches: () => [dispatch("softmax", { C, stride: C, rows }, [0, 1], workgroups(rows))],
+      dispatches: (target) => [softmaxRows(target, { C, stride: C, rows }, [0, 1])],
     },
     vjp: ([dy], _, [y]) => [
       apply({
@@ -31,105 +47,127 @@ export function softmax(x: Tensor): Tensor {
         flops: SOFTMAX_GRAD * rows * C,
         lowering: {
           kind: "kernel",
-          dispatches: () => [
-            dispatch("softmaxGrad", { C, stride: C, rows }, [0, 1, 2], workgroups(rows)),
-          ],
+          dispatches: (target) => [softmaxRowsGrad(target, { C, stride: C, rows }, [0, 1, 2])],
         },
       }, [dy!, y]),
     ],
   }, [x]);
 }
 
-/** Elements of attention's maps that are in memory at a time: 16 MiB, about what a CPU's cache holds. */
-const CHUNK = 4 * 2 ** 20;
+/** Rows `stride` long, of which C values count. */
+type Rows = Readonly<Record<"C" | "stride" | "rows", number>>;
 
-/** Sizes of an attention. */
-interface Sizes {
-  readonly n: number;
-  readonly L: number;
-  readonly heads: number;
-  readonly D: number;
-  readonly scale: number;
+function softmaxRows(target: Target, rows: Rows, operands: readonly number[]): Dispatch {
+  return takesWorkgroups(target, rows)
+    ? dispatch("softmaxWorkgroup", rows, operands, workgroups(64 * rows.rows))
+    : dispatch("softmax", rows, operands, workgroups(rows.rows));
+}
+
+function softmaxRowsGrad(target: Target, rows: Rows, operands: readonly number[]): Dispatch {
+  return takesWorkgroups(target, rows)
+    ? dispatch("softmaxGradWorkgroup", rows, operands, workgroups(64 * rows.rows))
+    : dispatch("softmaxGrad", rows, operands, workgroups(rows.rows));
+}
+
+/** Whether the values of a row are enough for a workgroup of a GPU. */
+function takesWorkgroups({ cpu }: Target, { C }: Rows): boolean {
+  return !cpu && C >= 64;
 }
 
 /**
- * Multi-head self-attention, softmax(Q Kᵀ / √D) V (arXiv:1706.03762), between the linear layers that
+ * Multi-head self-attention, softmax(Q Kᵀ / √D + B) V (arXiv:1706.03762), between the linear layers that
  * make `qkv` and mix the heads.
  *
  * On a GPU no scores and weights are stored, they are computed again for the gradient
  * (arXiv:2205.14135). A CPU adapter is faster by products over maps of all scores; it takes a chunk
- * of samples and heads at a time, and keeps the weights for the gradient if they are all in one.
+ * of samples and heads at a time, and keeps the weights for the gradient if they are all in one. So does
+ * every adapter where scores have a bias, whose gradient is a sum over the scores'.
  *
  * @param qkv `[N, L, 3 · heads · D]`, ordered as in timm: query, key, value, each head by head.
  * @param heads Number of heads.
+ * @param bias B, of the scores, as terms that are small; zero unless given.
  * @returns `[N, L, heads · D]`.
- * @throws {RangeError} If the heads do not divide the width.
+ * @throws {RangeError} If the heads do not divide the width, or the bias is of other sizes.
  */
-export function attention(qkv: Tensor, heads: number): Tensor {
+export function attention(qkv: Tensor, heads: number, bias?: ScoreBias): Tensor {
   const [n, L, triple] = qkv.shape;
   const D = triple / 3 / heads;
   if (qkv.shape.length !== 3 || !Number.isInteger(D)) {
     throw new RangeError(`Cannot split qkv [${qkv.shape}] into 3 × ${heads} heads`);
   }
   const sizes = { n, L, heads, D, scale: 1 / Math.sqrt(D) };
+  if (bias) checkBias(bias, sizes);
   const chunks = chunksOf(sizes);
   const map = scratch([chunks[0].samples, chunks[0].heads, L, filledUp(L)]);
+  const terms = termsOf(bias).map((term) => bias![term]!);
   const [y] = applyAll({
     name: "attention",
-    key: `attention:${qkv.shape}:${heads}`,
+    key: `attention:${qkv.shape}:${heads}${biasKey(bias)}`,
     // The result; largest score and inverse sum of each query; weights; scores, gone with the op.
     outputs: [{ shape: [n, L, heads * D], dtype: "f32" }, scratch([n, heads, L, 2]), map, map],
-    flops: n * heads * L * L * (2 * 2 * D + SOFTMAX), // two products
+    flops: n * heads * L * L * (2 * 2 * D + SOFTMAX) + biasFlops(bias, sizes), // two products
     activation: "follows",
     lowering: {
       kind: "kernel",
       dispatches: (target) => {
-        const [qkv, y, moments, weights, scores] = [0, 1, 2, 3, 4];
-        if (streams(target, sizes)) {
+        const [qkv, first] = [0, 1]; // first of the terms
+        const [y, moments, weights, scores] = [0, 1, 2, 3].map((i) => first + terms.length + i);
+        if (streams(target, sizes, bias)) {
           return [dispatch("attention", tiling(sizes), [qkv, y, moments], tiles(sizes))];
         }
         return chunks.flatMap((chunk) => {
           const at = layouts(sizes, chunk);
           const product = productOf(target, chunk);
           return [
-            ...weighing(target, sizes, chunk, { qkv, scores, weights }),
+            ...weighing(target, sizes, chunk, bias, { qkv, first, scores, weights }),
             product(at.sizes.mix, [weights, at.map], [qkv, at.v], [y, at.y]),
           ];
         });
       },
     },
-    vjp: ([dy], [qkv], [y, moments, weights]) => [
-      attentionGrad(sizes, [dy!, qkv, y, moments], chunks.length === 1 ? weights : undefined),
-    ],
-  }, [qkv]);
+    vjp: ([dy], [qkv, ...terms], [y, moments, weights]) =>
+      attentionGrad(sizes, bias, [dy!, qkv, y, moments, ...terms], kept(chunks, weights)),
+  }, [qkv, ...terms]);
   return y;
 }
 
-/** Gradient of attention with respect to qkv. */
+/** The weights, if they are all there. */
+function kept(chunks: readonly Chunk[], weights: Tensor): Tensor[] {
+  return chunks.length === 1 ? [weights] : [];
+}
+
+/** Gradients of attention with respect to qkv and each term of the bias. */
 function attentionGrad(
   sizes: Sizes,
-  inputs: readonly [dy: Tensor, qkv: Tensor, y: Tensor, moments: Tensor],
-  kept?: Tensor,
-): Tensor {
+  bias: ScoreBias | undefined,
+  inputs: readonly Tensor[], // dy, qkv, y, moments, terms
+  kept: readonly Tensor[],
+): readonly Tensor[] {
   const { n, L, heads, D } = sizes;
   const { shape } = inputs[1];
   const chunks = chunksOf(sizes);
   const map = scratch([chunks[0].samples, chunks[0].heads, L, filledUp(L)]);
-  const [dqkv] = applyAll({
+  const own = kept.length > 0 ? [] : [map];
+  const learnt = termsOf(bias).filter((term) => term !== "regions");
+  const gradients = learnt.map((term): Aval => ({ shape: bias![term]!.shape, dtype: "f32" }));
+  const count = inputs.length + kept.length;
+  const outputs = applyAll({
     name: "attention_grad",
-    key: `attention_grad:${shape}:${heads}`,
-    // The result; what else there is goes with the op: the mean gradient of each query's weights, the
+    key: `attention_grad:${shape}:${heads}${biasKey(bias)}`,
+    // The results; what else there is goes with the op: the mean gradient of each query's weights, the
     // gradients of weights and scores, weights that were not kept.
-    outputs: [{ shape, dtype: "f32" }, scratch([n, heads, L]), map, map, ...kept ? [] : [map]],
-    flops: n * heads * L * L * (4 * 2 * D + SOFTMAX_GRAD), // four, besides that of scores made again
+    outputs: [{ shape, dtype: "f32" }, ...gradients, scratch([n, heads, L]), map, map, ...own],
+    // Four products, besides that of scores made again.
+    flops: n * heads * L * L * (4 * 2 * D + SOFTMAX_GRAD) + biasFlops(bias, sizes),
     activation: "follows",
     lowering: {
       kind: "kernel",
       dispatches: (target) => {
-        const [dy, qkv, y, moments] = [0, 1, 2, 3];
-        const [dqkv, means, dWeights, dScores] = kept ? [5, 6, 7, 8] : [4, 5, 6, 7];
-        const weights = kept ? 4 : 8;
-        if (streams(target, sizes)) {
+        const [dy, qkv, y, moments, first] = [0, 1, 2, 3, 4];
+        const dqkv = count;
+        const [means, dWeights, dScores] = [1, 2, 3].map((i) => count + learnt.length + i);
+        const weights = kept.length > 0 ? inputs.length : dScores + 1;
+        if (streams(target, sizes, bias)) {
           const [constants, groups] = [tiling(sizes), tiles(sizes)];
           const operands = [dy, qkv, y, moments, dqkv, means];
           return [
@@ -141,24 +179,28 @@ function attentionGrad(
           const at = layouts(sizes, chunk);
           const product = productOf(target, chunk);
           const scores = dWeights; // not needed any more when those are
+          const again = () => weighing(target, sizes, chunk, bias, { qkv, first, scores, weights });
           return [
-            ...kept ? [] : weighing(target, sizes, chunk, { qkv, scores, weights }),
+            ...kept.length > 0 ? [] : again(),
             product(at.sizes.dots, [dy, at.y], [qkv, flipped(at.v)], [dWeights, at.map]),
-            dispatch(
-              "softmaxGrad",
-              at.rows,
-              [dWeights, weights, dScores],
-              workgroups(at.rows.rows),
-            ),
+            softmaxRowsGrad(target, at.rows, [dWeights, weights, dScores]),
             product(at.sizes.scaledMix, [dScores, at.map], [qkv, at.k], [dqkv, at.q]),
             product(at.sizes.scaledMix, [dScores, flipped(at.map)], [qkv, at.q], [dqkv, at.k]),
             product(at.sizes.mix, [weights, flipped(at.map)], [dy, at.y], [dqkv, at.v]),
+            ...learnt.map((term, i) =>
+              termGradient(term, bias!, sizes, chunk, [dScores, dqkv + 1 + i])
+            ),
           ];
         });
       },
     },
-  }, kept ? [...inputs, kept] : inputs);
-  return dqkv;
+  }, [...inputs, ...kept]);
+  return outputs.slice(0, 1 + learnt.length);
+}
+
+/** What of a bias, besides its tensors, an op depends on. */
+function biasKey(bias: ScoreBias | undefined): string {
+  return bias ? `:${termsOf(bias)}:${bias.grid}` : "";
 }
 
 /**
@@ -169,9 +211,9 @@ function scratch(shape: Shape): Aval {
   return { shape, dtype: "u32" };
 }
 
-/** Whether an adapter takes the kernels that store no scores; they hold heads of 128 at most. */
-function streams(target: Target, { D }: Sizes): boolean {
-  return !target.cpu && D <= 128;
+/** Whether an adapter takes the kernels that store no scores; they hold heads of 128 at most, no biases. */
+function streams(target: Target, { D }: Sizes, bias: ScoreBias | undefined): boolean {
+  return !target.cpu && D <= 128 && !bias;
 }
 
 /** Constants of these kernels. */
@@ -185,37 +227,15 @@ function tiles({ n, L, heads }: Sizes): [number, number, number] {
   return [Math.ceil(L / 64), heads, n];
 }
 
-/** Samples and heads whose maps are in memory together. */
-interface Chunk {
-  readonly sample: number; // the first
-  readonly samples: number;
-  readonly head: number;
-  readonly heads: number;
-}
-
-/** Whole samples; or, where one has too many scores, as many heads as fit, at least one. */
-function chunksOf({ n, L, heads }: Sizes): Chunk[] {
-  const maps = Math.max(1, Math.floor(CHUNK / (L * filledUp(L))));
-  const samples = Math.min(n, Math.max(1, Math.floor(maps / heads)));
-  const abreast = Math.min(heads, maps);
-  const chunks: Chunk[] = [];
-  for (let sample = 0; sample < n; sample += samples) {
-    for (let head = 0; head < heads; head += abreast) {
-      chunks.push({
-        ...{ sample, samples: Math.min(samples, n - sample) },
-        ...{ head, heads: Math.min(abreast, heads - head) },
-      });
-    }
-  }
-  return chunks;
-}
-
 /** The weights of a chunk, by way of its scores. */
 function weighing(
   target: Target,
   sizes: Sizes,
   chunk: Chunk,
-  { qkv, scores, weights }: Readonly<Record<"qkv" | "scores" | "weights", number>>,
+  bias: ScoreBias | undefined,
+  { qkv, first, scores, weights }: Readonly<
+    Record<"qkv" | "first" | "scores" | "weights", number>
+  >,
 ): Dispatch[] {
   const at = layouts(sizes, chunk);
   return [
@@ -225,56 +245,7 @@ function weighing(
       [qkv, flipped(at.k)],
       [scores, at.map],
     ),
-    dispatch("softmax", at.rows, [scores, weights], workgroups(at.rows.rows)),
+    ...termsOf(bias).map((term, i) => addTerm(term, bias!, sizes, chunk, [first + i, scores])),
+    softmaxRows(target, at.rows, [scores, weights]),
   ];
-}
-
-/** Length of a map's rows: a multiple of four, so that any number of tokens suits the fast products. */
-function filledUp(L: number): number {
-  return 4 * Math.ceil(L / 4);
-}
-
-/** Where queries, keys, values, results and the maps [L, filledUp(L)] of a chunk lie. */
-function layouts({ L, heads, D, scale }: Sizes, chunk: Chunk) {
-  const width = heads * D;
-  const place = (index: number, row: number): Layout => ({
-    offset: chunk.sample * L * row + index * width + chunk.head * D,
-    ...{ outer: L * row, inner: D, row },
-  });
-  const row = filledUp(L);
-  return {
-    ...{ q: place(0, 3 * width), k: place(1, 3 * width), v: place(2, 3 * width) },
-    y: place(0, width),
-    map: {
-      ...{ offset: 0, outer: chunk.heads * L * row, inner: L * row, row },
-      filled: true,
-    },
-    rows: { C: L, stride: row, rows: chunk.samples * chunk.heads * L },
-    sizes: {
-      scores: { M: L, N: L, K: D, scale },
-      dots: { M: L, N: L, K: D, scale: 1 },
-      mix: { M: L, N: D, K: L, scale: 1 },
-      scaledMix: { M: L, N: D, K: L, scale },
-    },
-  };
-}
-
-function flipped(layout: Layout): Layout {
-  return { ...layout, transpose: true };
-}
-
-type Placed = readonly [operand: number, layout: Layout];
-
-/** Products over every sample and head of a chunk. */
-function productOf(target: Target, { samples, heads }: Chunk) {
-  return (
-    sizes: { M: number; N: number; K: number; scale: number },
-    [a, layoutA]: Placed,
-    [b, layoutB]: Placed,
-    [c, layoutC]: Placed,
-  ): Dispatch =>
-    productDispatch(target, {
-      ...sizes,
-      ...{ outer: samples, inner: heads, a: layoutA, b: layoutB, c: layoutC },
-    }, [a, b, c]);
 }

@@ -139,6 +139,13 @@ export function log(x: Tensor): Tensor {
   return elementwise("log", "log($0)", [x], [(dy, [x]) => div(dy, x)]);
 }
 
+/** |x|, whose gradient is 0 at 0. */
+export function abs(x: Tensor): Tensor {
+  return elementwise("abs", "abs($0)", [x], [
+    (dy, [x]) => elementwise("abs_slope", "($0 * sign($1))", [dy, x]),
+  ]);
+}
+
 /** Square root. */
 export function sqrt(x: Tensor): Tensor {
   return elementwise("sqrt", "sqrt($0)", [x], [(dy, _, y) => div(mul(dy, 0.5), y)]);
@@ -147,6 +154,14 @@ export function sqrt(x: Tensor): Tensor {
 /** x². */
 export function square(x: Tensor): Tensor {
   return elementwise("square", "($0 * $0)", [x], [(dy, [x]) => mul(mul(dy, 2), x)]);
+}
+
+/** 1 / (1 + e⁻ˣ), of a power that never overflows. */
+export function sigmoid(x: Tensor): Tensor {
+  const text = "(select(exp(-abs($0)), elem(1.0), $0 >= elem(0.0)) / (elem(1.0) + exp(-abs($0))))";
+  return elementwise("sigmoid", text, [x], [
+    (dy, _, y) => elementwise("sigmoid_slope", "($0 * $1 * (elem(1.0) - $1))", [dy, y]),
+  ]);
 }
 
 /** The larger of x and 0, whose gradient is 0 at 0. */

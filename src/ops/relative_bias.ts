@@ -3,19 +3,21 @@
  *
  * @module
  */
-import { apply, dispatch, workgroups } from "../op.ts";
+import { linearTaps, type Taps } from "../taps.ts";
 import type { Tensor } from "../tensor.ts";
 import { matmul } from "./matmul.ts";
-import { add, mul } from "./map.ts";
+import { resample } from "./resample.ts";
+import type { ScoreBias } from "./score_bias.ts";
 import { permute, reshape, slice } from "./shape.ts";
-import { softmax } from "./attention.ts";
+
+export { attention as biasedAttention } from "./attention.ts";
 
 /** Height and width. */
 type Sides = readonly [height: number, width: number];
 
 /**
- * What attention's scores get for how far a query lies from a key (arXiv:2103.14030): for a query at
- * (h, w) and a key at (i, j), row (h − i + H − 1) · (2W − 1) + w − j + W − 1 of a table.
+ * All that attention's scores get from a table, which they read there: for a query at (h, w) and a key
+ * at (i, j), row (h − i + H − 1) · (2W − 1) + w − j + W − 1 (arXiv:2103.14030).
  *
  * @param table `[(2H − 1) · (2W − 1), heads]`.
  * @param sides H and W of the grid.
@@ -28,65 +30,73 @@ export function relativeBias(table: Tensor, [H, W]: Sides): Tensor {
     throw new RangeError(`Cannot spread a table [${table.shape}] over a grid of ${H} × ${W}`);
   }
   const L = H * W;
-  const constants = { H, W, heads };
-  return apply({
-    name: "relative_bias",
-    key: `relative_bias:${table.shape}:${H}`,
-    outputs: [{ shape: [heads, L, L], dtype: "f32" }],
-    lowering: {
-      kind: "kernel",
-      dispatches: () => [
-        dispatch(
-          "relativeBias",
-          { ...constants, size: heads * L * L },
-          [0, 1],
-          workgroups(heads * L * L),
-        ),
-      ],
-    },
-    vjp: ([dy]) => [
-      apply({
-        name: "relative_bias_grad",
-        key: `relative_bias_grad:${table.shape}:${H}`,
-        outputs: [{ shape: table.shape, dtype: "f32" }],
-        flops: heads * L * L,
-        lowering: {
-          kind: "kernel",
-          dispatches: () => [
-            dispatch(
-              "relativeBiasGrad",
-              { ...constants, size: length * heads },
-              [0, 1],
-              workgroups(length * heads),
-            ),
-          ],
-        },
-      }, [dy!]),
-    ],
-  }, [table]);
+  const pairs = Array.from({ length: L * L }, (_, pair) => {
+    const [query, key] = [Math.floor(pair / L), pair % L];
+    const down = Math.floor(query / W) - Math.floor(key / W) + H - 1;
+    return [[down * (2 * W - 1) + query % W - key % W + W - 1, 1]] as const;
+  });
+  return reshape(permute(resample(table, 0, pairs), [1, 0]), [heads, L, L]);
 }
 
 /**
- * Multi-head self-attention whose scores have a bias, softmax(Q Kᵀ / √D + B) V. All scores are kept
- * for the gradient.
+ * Biases by query, and how many rows and columns a key lies from it (arXiv:2112.01526): the query, not
+ * scaled, times a row of a table for each axis.
  *
  * @param qkv `[N, L, 3 · heads · D]`, as for `attention`.
- * @param bias B, `[heads, L, L]`.
- * @returns `[N, L, heads · D]`.
- * @throws {RangeError} If the bias is of other heads or another length.
+ * @param sides H and W of the grid, L = H · W.
+ * @param rows `[2H − 1, D]`; of another length, it is interpolated (linear).
+ * @param columns `[2W − 1, D]`; likewise.
+ * @returns What `attention` takes.
+ * @throws {RangeError} If the grid is of other tokens, or the tables of another width than the heads.
  */
-export function biasedAttention(qkv: Tensor, bias: Tensor): Tensor {
+export function axisBias(
+  qkv: Tensor,
+  heads: number,
+  sides: Sides,
+  { rows, columns }: { readonly rows: Tensor; readonly columns: Tensor },
+): ScoreBias {
   const [n, L, triple] = qkv.shape;
-  const [heads] = bias.shape;
+  const [H, W] = sides;
   const D = triple / 3 / heads;
-  if (
-    !Number.isInteger(D) || bias.shape.length !== 3 || bias.shape[1] !== L || bias.shape[2] !== L
-  ) {
-    throw new RangeError(`Cannot add a bias [${bias.shape}] to the scores of qkv [${qkv.shape}]`);
+  if (H * W !== L || rows.shape[1] !== D || columns.shape[1] !== D) {
+    throw new RangeError(
+      `Cannot take biases by rows [${rows.shape}] and columns [${columns.shape}] on a grid of ` +
+        `${H} × ${W} for ${heads} heads of qkv [${qkv.shape}]`,
+    );
   }
-  const parts = permute(reshape(qkv, [n, L, 3, heads, D]), [2, 0, 3, 1, 4]);
-  const [q, k, v] = [0, 1, 2].map((i) => reshape(slice(parts, 0, i, i + 1), [n, heads, L, D]));
-  const scores = matmul(mul(q, 1 / Math.sqrt(D)), k, { transposeB: true });
-  const mixed = matmul(softmax(add(scores, bias)), v);
-  return reshape(permute(mixed, [0, 2, 1, 3]), [n, L, heads * D]);
+  const queries = reshape(slice(qkv, 2, 0, heads * D), [n, H, W, heads, D]);
+  // Row by row of the queries, whose keys are as far away: [H, N · W · heads, D] by [H, H, D].
+  const byRows = matmul(
+    reshape(permute(queries, [1, 0, 2, 3, 4]), [H, n * W * heads, D]),
+    reshape(resample(ofLength(rows, 2 * H - 1), 0, pairs(H)), [H, H, D]),
+    { transposeB: true },
+  );
+  const byColumns = matmul(
+    reshape(permute(queries, [2, 0, 1, 3, 4]), [W, n * H * heads, D]),
+    reshape(resample(ofLength(columns, 2 * W - 1), 0, pairs(W)), [W, W, D]),
+    { transposeB: true },
+  );
+  return {
+    grid: sides,
+    rows: reshape(
+      permute(reshape(byRows, [H, n, W, heads, H]), [1, 3, 0, 2, 4]),
+      [n, heads, L, H],
+    ),
+    columns: reshape(
+      permute(reshape(byColumns, [W, n, H, heads, W]), [1, 3, 2, 0, 4]),
+      [n, heads, L, W],
+    ),
+  };
+}
+
+function ofLength(table: Tensor, length: number): Tensor {
+  return table.shape[0] === length ? table : resample(table, 0, linearTaps(table.shape[0], length));
+}
+
+/** For each place of a query and of a key along an axis, the entry of a table. */
+function pairs(side: number): Taps {
+  return Array.from({ length: side * side }, (_, pair) => {
+    const [query, key] = [Math.floor(pair / side), pair % side];
+    return [[query - key + side - 1, 1]] as const;
+  });
 }

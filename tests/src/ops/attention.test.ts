@@ -79,6 +79,17 @@ Deno.test("softmax() matches its float64 reference and gradient", async (t) => {
   }
 });
 
+Deno.test("softmax() matches its float64 reference where a workgroup takes a row", async (t) => {
+  const device = await gpuLike();
+  for (const shape of [[3, 64], [2, 2, 65], [5, 130], [1, 300]]) {
+    assert.deepEqual(kernelsOf(softmax(zeros(shape)), device), ["softmaxWorkgroup"]);
+    await t.step(
+      `[${shape}]`,
+      () => checkOp(softmax, softmaxReference, [shape], { forward: 2e-6, device }),
+    );
+  }
+});
+
 Deno.test("softmax() does not overflow, and ignores a common offset", async () => {
   const row = [1e4, 1e4 - 1, -1e4];
   const y = await read(await sharedDevice(), softmax(tensor(row)));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  abs,
   add,
   broadcastTo,
   div,
@@ -12,6 +13,7 @@ import {
   maximum,
   minimum,
   mul,
+  sigmoid,
   sqrt,
   square,
   sub,
@@ -94,6 +96,8 @@ Deno.test("Elementwise ops match float64 and their gradients", async (t) => {
     ["exp", exp, Math.exp, [[3, 4]], transcendental],
     ["log", log, Math.log, [[3, 4]], transcendental],
     ["sqrt", sqrt, Math.sqrt, [[3, 4]], transcendental],
+    ["abs", abs, Math.abs, [[3, 5]]],
+    ["sigmoid", sigmoid, (x) => 1 / (1 + Math.exp(-x)), [[3, 5]], { forward: 2e-6 }],
     ["square", square, (x) => x * x, [[3, 5]]],
     ["gelu", gelu, gaussian, [[5, 8]], { forward: 2e-6 }], // erf is a fit
   ];
@@ -123,6 +127,13 @@ Deno.test("gelu() and its slope are accurate to 4e-7 · max(1, |x|) on [-6, 6], 
     ].map((error, k) => Math.max(worst[k], Math.abs(error)));
   });
   assert.ok(worst.every((error) => error <= 4e-7), `errors of erf, gelu and its slope: ${worst}`);
+});
+
+Deno.test("sigmoid() is 0 and 1 far from 0, and abs() has no slope there", async () => {
+  const x = tensor([-200, 0, 200]);
+  const device = await sharedDevice();
+  assert.deepEqual([...await read(device, sigmoid(x))], [0, 0.5, 1]);
+  assert.deepEqual([...await read(device, grad(sum(abs(x)), [x])[0])], [-1, 0, 1]);
 });
 
 Deno.test("isFinite() tells infinities and NaN from numbers, in both lanes", async () => {

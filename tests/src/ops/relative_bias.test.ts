@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
-import { attention } from "../../../src/ops/attention.ts";
-import { sub } from "../../../src/ops/map.ts";
-import { biasedAttention, relativeBias } from "../../../src/ops/relative_bias.ts";
-import { readAll } from "../../../src/plan/read.ts";
-import { key, normal } from "../../../src/random.ts";
-import { tensor, zeros } from "../../../src/tensor.ts";
-import { at, checkOp, close, fill, sharedDevice, type Values } from "../../check_op.ts";
+import { axisBias, relativeBias } from "../../../src/ops/relative_bias.ts";
+import { zeros } from "../../../src/tensor.ts";
+import { at, checkOp, fill, type Values } from "../../check_op.ts";
 
 function biasReference(H: number, W: number) {
   return (table: Values): Values =>
@@ -16,28 +12,13 @@ function biasReference(H: number, W: number) {
     });
 }
 
-function attentionReference(qkv: Values, bias: Values): Values {
-  const [n, L, triple] = qkv.shape;
-  const [heads] = bias.shape;
-  const D = triple / 3 / heads;
-  const value = (part: number, sample: number, token: number, head: number, d: number) =>
-    at(qkv, sample, token, (part * heads + head) * D + d);
-  return fill([n, L, heads * D], (sample, query, channel) => {
-    const head = Math.floor(channel / D);
-    const scores = Array.from({ length: L }, (_, key) => {
-      let dot = 0;
-      for (let d = 0; d < D; d++) {
-        dot += value(0, sample, query, head, d) * value(1, sample, key, head, d);
-      }
-      return dot / Math.sqrt(D) + at(bias, head, query, key);
-    });
-    const weights = scores.map((score) => Math.exp(score));
-    const total = weights.reduce((a, b) => a + b);
-    return weights.reduce(
-      (sum, weight, key) => sum + weight / total * value(2, sample, key, head, channel % D),
-      0,
-    );
-  });
+/** Value i of a table `[length, D]` as if it had `size` rows. */
+function stretched(table: Values, size: number, i: number, d: number): number {
+  const [length] = table.shape;
+  const place = Math.max((i + 0.5) * length / size - 0.5, 0);
+  const [first, second] = [Math.floor(place), Math.min(Math.floor(place) + 1, length - 1)];
+  const share = place - Math.floor(place);
+  return (1 - share) * at(table, first, d) + share * at(table, second, d);
 }
 
 Deno.test("relativeBias() matches its float64 reference and gradient", async (t) => {
@@ -58,21 +39,44 @@ Deno.test("relativeBias() refuses a table of another grid", () => {
   });
 });
 
-Deno.test("biasedAttention() matches its float64 reference and gradient", () =>
-  checkOp(biasedAttention, attentionReference, [[2, 6, 3 * 8], [2, 6, 6]], {
-    forward: 2e-6,
-    gradient: 2e-5,
-  }));
-
-Deno.test("biasedAttention() without a bias is attention()", async () => {
-  const qkv = tensor(normal(key(1), 2 * 5 * 24), [2, 5, 24]);
-  const [found, expected] = await readAll(await sharedDevice(), [
-    biasedAttention(sub(qkv, 0), zeros([2, 5, 5])),
-    attention(qkv, 2),
-  ]);
-  close(found, expected, 1e-6);
+Deno.test("axisBias() matches its float64 reference and gradient, also of tables that are interpolated", async (t) => {
+  const [n, heads, D] = [2, 2, 3];
+  const cases: [H: number, W: number, rows: number, columns: number][] = [
+    [3, 3, 5, 5],
+    [2, 4, 3, 7],
+    [4, 1, 7, 1],
+    [3, 2, 9, 2],
+  ];
+  for (const [H, W, rows, columns] of cases) {
+    for (const axis of ["rows", "columns"] as const) {
+      await t.step(`${axis}, ${H} × ${W} by tables of ${rows} and ${columns}`, () =>
+        checkOp(
+          (qkv, rows, columns) => axisBias(qkv, heads, [H, W], { rows, columns })[axis]!,
+          (qkv, rows, columns) =>
+            fill([n, heads, H * W, axis === "rows" ? H : W], (sample, head, query, key) => {
+              const [side, table, from] = axis === "rows"
+                ? [H, rows, Math.floor(query / W)]
+                : [W, columns, query % W];
+              let dot = 0;
+              for (let d = 0; d < D; d++) {
+                dot += at(qkv, sample, query, head * D + d) *
+                  stretched(table, 2 * side - 1, from - key + side - 1, d);
+              }
+              return dot;
+            }),
+          [[n, H * W, 3 * heads * D], [rows, D], [columns, D]],
+        ));
+    }
+  }
 });
 
-Deno.test("biasedAttention() refuses a bias of another length", () => {
-  assert.throws(() => biasedAttention(zeros([1, 4, 24]), zeros([2, 5, 5])), RangeError);
+Deno.test("axisBias() refuses tables of another width than the heads, and another grid", () => {
+  const tables = { rows: zeros([5, 4]), columns: zeros([5, 3]) };
+  assert.throws(() => axisBias(zeros([1, 9, 24]), 2, [3, 3], tables), {
+    name: "RangeError",
+    message: "Cannot take biases by rows [5,4] and columns [5,3] on a grid of 3 × 3 for 2 heads " +
+      "of qkv [1,9,24]",
+  });
+  const fitting = { rows: zeros([5, 4]), columns: zeros([5, 4]) };
+  assert.throws(() => axisBias(zeros([1, 9, 24]), 2, [3, 4], fitting), RangeError);
 });

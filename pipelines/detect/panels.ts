@@ -1,0 +1,127 @@
+/**
+ * Panels of a detection run: the same few images, what is annotated, and what the model finds.
+ *
+ * @module
+ */
+import { bitmapOf } from "../../data/coco/run_lengths.ts";
+import { runsOf } from "../../data/coco/run_string.ts";
+import { compress } from "../../data/coco/segmentation.ts";
+import { loadThingsInOrder, type ThingPicture } from "../../data/things/evaluation_loader.ts";
+import type { ThingEvaluationOptions } from "../../data/things/evaluation_loader.ts";
+import { pick, type ThingSource } from "../../data/things/source.ts";
+import sharp from "sharp";
+import { stepName } from "../checkpoints.ts";
+import type { Panel } from "../fit.ts";
+import { FILES } from "../run_folder.ts";
+import { coloursOf } from "../segment/overlay.ts";
+import { resizeScores } from "../segment/slide.ts";
+import { type DrawnThing, drawThings } from "./drawing.ts";
+import type { Detector } from "./predict.ts";
+
+/** Scores from where on a thing is drawn. */
+export const SHOWN_SCORE = 0.5;
+
+/** Colours RGB `[H, W, 3]` of a picture, at the size of its file. */
+export function coloursIn(
+  { image, filled: [h, w], original: [height, width] }: ThingPicture,
+  { mean, std, canvas }: {
+    readonly mean: readonly number[];
+    readonly std: readonly number[];
+    readonly canvas: { readonly width: number };
+  },
+): Uint8Array<ArrayBuffer> {
+  const C = mean.length;
+  const part = new Float32Array(h * w * C);
+  for (let y = 0; y < h; y++) {
+    const from = y * canvas.width * C;
+    part.set(image.subarray(from, from + w * C), y * w * C);
+  }
+  const { scores } = resizeScores({ width: w, height: h, scores: part }, [height, width]);
+  return coloursOf(scores, { mean, std });
+}
+
+/** What is annotated in image `index` of a source, to be drawn. */
+export function annotatedThings(
+  { things, sizes }: ThingSource,
+  index: number,
+): DrawnThing[] {
+  const [height, width] = sizes[index];
+  return things[index].map(({ category, segmentation }) => {
+    const { string } = compress(segmentation, [height, width]);
+    const mask = bitmapOf({ counts: [...runsOf(string)], size: [height, width] });
+    let [left, top, right, bottom] = [width, height, 0, 0];
+    mask.forEach((seen, i) => {
+      if (!seen) return;
+      const [x, y] = [i % width, Math.floor(i / width)];
+      [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
+      [top, bottom] = [Math.min(top, y), y + 1];
+    });
+    return { category, mask, box: [left, top, right, bottom] };
+  });
+}
+
+/** Draws the panels of a run, as its parameters change. */
+export interface DetectPanels {
+  /** Keeps a picture of all; returns it. */
+  draw(step: number): Promise<Panel>;
+}
+
+/**
+ * Prepares to draw images spread evenly over a source.
+ *
+ * @param reader How they are read.
+ */
+export async function detectPanels(
+  detector: Detector,
+  source: ThingSource,
+  reader: Omit<ThingEvaluationOptions, "source">,
+  count: number,
+  names: readonly string[],
+  folder: string,
+): Promise<DetectPanels> {
+  const n = Math.min(count, source.length);
+  const picked = Array.from({ length: n }, (_, i) => Math.floor((i + 0.5) * source.length / n));
+  const few = pick(source, picked);
+  const pictures: { picture: ThingPicture; colours: Uint8Array; truth: Uint8Array }[] = [];
+  const { mean, std, scale: { canvas } } = reader;
+  for await (const picture of loadThingsInOrder({ ...reader, source: few })) {
+    const colours = coloursIn(picture, { mean, std, canvas });
+    const annotated = annotatedThings(few, picture.index);
+    const truth = await drawThings(colours, picture.original, annotated, names, SIDE);
+    pictures.push({ picture, colours, truth });
+  }
+  return {
+    async draw(step) {
+      const rows: Uint8Array[][] = [];
+      for (const { picture, colours, truth } of pictures) {
+        const found = (await detector.detect(picture)).filter(({ score }) => score >= SHOWN_SCORE);
+        rows.push([truth, await drawThings(colours, picture.original, found, names, SIDE)]);
+      }
+      const panel = await sideBySide(rows);
+      await Deno.mkdir(`${folder}/${FILES.panels}`, { recursive: true });
+      await Deno.writeFile(`${folder}/${FILES.panels}/${stepName(step)}.png`, panel.png);
+      await Deno.writeFile(`${folder}/${FILES.overlays}`, panel.png);
+      return panel;
+    },
+  };
+}
+
+/** Pixels along a side of a picture in a panel. */
+const SIDE = 256;
+const GAP = 8;
+
+/** Lays pictures out as a PNG, each made to fit a square. */
+async function sideBySide(rows: readonly (readonly Uint8Array[])[]): Promise<Panel> {
+  const width = rows[0].length * (SIDE + GAP) + GAP;
+  const height = rows.length * (SIDE + GAP) + GAP;
+  const composed = await Promise.all(rows.flatMap((row, y) =>
+    row.map(async (png, x) => ({
+      input: await sharp(png).resize(SIDE, SIDE, { fit: "inside" }).toBuffer(),
+      ...{ left: GAP + x * (SIDE + GAP), top: GAP + y * (SIDE + GAP) },
+    }))
+  ));
+  const background = { r: 0, g: 0, b: 0, alpha: 0 };
+  const png = await sharp({ create: { width, height, channels: 4, background } })
+    .composite(composed).png().toBuffer();
+  return { png, width, height };
+}
