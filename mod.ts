@@ -27,6 +27,7 @@ export * as random from "./src/random.ts";
 // Ops and gradients
 export * from "./src/ops/attention.ts";
 export * from "./src/ops/batch_norm.ts";
+export { binaryCrossEntropy } from "./src/ops/binary_cross_entropy.ts";
 export { convolution, type ConvolutionOptions } from "./src/ops/convolution.ts";
 export { crossEntropy, labelCrossEntropy } from "./src/ops/cross_entropy.ts";
 export * from "./src/ops/depthwise.ts";
@@ -34,11 +35,16 @@ export * from "./src/ops/drop_path.ts";
 export * from "./src/ops/gather.ts";
 export * from "./src/ops/layer_norm.ts";
 export * from "./src/ops/map.ts";
+export { onHost } from "./src/ops/host.ts";
 export { linear, matmul } from "./src/ops/matmul.ts";
+export { maxPool } from "./src/ops/max_pool.ts";
+export { pick } from "./src/ops/pick.ts";
 export * from "./src/ops/reduce.ts";
 export { biasedAttention, relativeBias } from "./src/ops/relative_bias.ts";
 export { adaptiveAveragePool, resizeBicubic, resizeBilinear } from "./src/ops/resample.ts";
+export { roiAlign, type RoiAlignOptions } from "./src/ops/roi_align.ts";
 export * from "./src/ops/shape.ts";
+export { transposedConvolution } from "./src/ops/transposed_convolution.ts";
 export { grad } from "./src/grad.ts";
 export { recompute } from "./src/recompute.ts";
 export { inStage, type Op } from "./src/op.ts";
@@ -73,6 +79,14 @@ export {
   segmenterScores,
   type SegmenterSettings,
 } from "./src/models/segmenter.ts";
+export {
+  detectThings,
+  initMaskRcnn,
+  maskRcnnLosses,
+  maskRcnnMaps,
+  type MaskRcnnParams,
+  type MaskRcnnSettings,
+} from "./src/models/mask_rcnn.ts";
 export * from "./src/models/transformer.ts";
 export * from "./src/models/videomae.ts";
 export * from "./src/models/videomcmae.ts";
@@ -99,6 +113,11 @@ export {
   type MaskFacts,
   type PretrainedSegmenter,
 } from "./src/pretrained_segmenter.ts";
+export {
+  type DetectorFacts,
+  loadDetector,
+  type PretrainedDetector,
+} from "./src/pretrained_detector.ts";
 export { openWeights, type Weight, type WeightFile } from "./src/weights.ts";
 export { openTorch, RefusedError, type TorchFile, TorchTensor } from "./src/torch_file.ts";
 export { loadSafetensors, type Safetensors, writeSafetensors } from "./src/safetensors.ts";
@@ -197,6 +216,23 @@ export { SegmentationCount, type SegmentationFigures } from "./pipelines/segment
 export { type Looking, type Predictor, preparePredictor } from "./pipelines/segment/predict.ts";
 export { segmenterOf, type SegmentPreset, type SegmentRecipe } from "./pipelines/segment/recipe.ts";
 export { segmentRecipes } from "./pipelines/recipes/segment.ts";
+
+// Images with things
+export { findThings, type FoundThings } from "./data/things/find.ts";
+export { type Thing, type ThingSource } from "./data/things/source.ts";
+export { loadThingBatches, type ThingBatch, type ThingLoadOptions } from "./data/things/loader.ts";
+export {
+  loadThingsInOrder,
+  type ThingEvaluationOptions,
+  type ThingPicture,
+} from "./data/things/evaluation_loader.ts";
+export { openThings, type ThingSplits } from "./pipelines/detect/data.ts";
+export { detectStages, detectTask } from "./pipelines/detect/finetune.ts";
+export { type Detector, type FoundThing, prepareDetector } from "./pipelines/detect/predict.ts";
+export { detectorOf, type DetectPreset, type DetectRecipe } from "./pipelines/detect/recipe.ts";
+export { evaluateCoco } from "./pipelines/detect/coco_evaluate.ts";
+export { type CocoFigures, figuresOf } from "./pipelines/detect/coco_figures.ts";
+export { detectRecipes } from "./pipelines/recipes/detect.ts";
 
 // Pipelines
 export { pipe, type Stage, stage } from "./pipelines/stage.ts";

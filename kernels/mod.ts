@@ -27,6 +27,7 @@ import maskedDepthwise from "./masked_depthwise.wgsl" with { type: "text" };
 import maskedDepthwiseGrad from "./masked_depthwise_grad.wgsl" with { type: "text" };
 import matmul from "./matmul.wgsl" with { type: "text" };
 import matmulBroadcast from "./matmul_broadcast.wgsl" with { type: "text" };
+import matmulBroadcastNarrow from "./matmul_broadcast_narrow.wgsl" with { type: "text" };
 import matmulTile from "./matmul_tile.wgsl" with { type: "text" };
 import matmulTileFours from "./matmul_tile_fours.wgsl" with { type: "text" };
 import matmulTileLarge from "./matmul_tile_large.wgsl" with { type: "text" };
@@ -139,6 +140,7 @@ export const kernels = {
   ),
   matmul: kernel(matmul, 2, 1, product),
   matmulBroadcast: kernel(matmulBroadcast, 2, 1, product),
+  matmulBroadcastNarrow: kernel(matmulBroadcastNarrow, 2, 1, product),
   matmulTile: kernel(matmulTile, 2, 1, product),
   matmulTileFours: kernel(matmulTileFours, 2, 1, product),
   matmulTileLarge: kernel(matmulTileLarge, 2, 1, product),

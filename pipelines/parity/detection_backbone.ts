@@ -9,7 +9,6 @@ import {
 import { add, mul } from "../../src/ops/map.ts";
 import { sum } from "../../src/ops/reduce.ts";
 import { permute } from "../../src/ops/shape.ts";
-import type { Params } from "../../src/optim.ts";
 import type { Safetensors } from "../../src/safetensors.ts";
 import { sizeOf, type Tensor } from "../../src/tensor.ts";
 import { compare, type TensorCheck } from "./check.ts";

@@ -18,8 +18,7 @@ import { elementwise, mul, sigmoid, sub } from "./map.ts";
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { openDevice, read, tensor } from "@mcmae/mcmae";
- * import { binaryCrossEntropy } from "./binary_cross_entropy.ts";
+ * import { binaryCrossEntropy, openDevice, read, tensor } from "@mcmae/mcmae";
  *
  * const [loss] = await read(await openDevice(), binaryCrossEntropy(tensor([0]), tensor([1])));
  * assert(Math.abs(loss - Math.log(2)) < 1e-6);

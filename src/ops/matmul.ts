@@ -65,7 +65,14 @@ export function productVariants(
 
   const small = launch("matmul", tiles(32), 1);
   if (target.cpu) {
-    return [target.broadcast && fours ? launch("matmulBroadcast", tiles(16, 64), 4) : small];
+    if (!target.broadcast || !fours) return [small];
+    // The one whose tiles reach less far beyond the result.
+    const [wide, narrow] = [tiles(16, 64), tiles(64, 16)];
+    return [
+      sizeOf(narrow) < sizeOf(wide)
+        ? launch("matmulBroadcastNarrow", narrow, 4)
+        : launch("matmulBroadcast", wide, 4),
+    ];
   }
   if (M < 16 || N < 16) return [small];
   const tile = fours ? launch("matmulTileFours", tiles(64), 4) : launch("matmulTile", tiles(64), 1);

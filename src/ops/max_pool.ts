@@ -19,8 +19,7 @@ import { sizeOf, type Tensor } from "../tensor.ts";
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { openDevice, read, tensor } from "@mcmae/mcmae";
- * import { maxPool } from "./max_pool.ts";
+ * import { maxPool, openDevice, read, tensor } from "@mcmae/mcmae";
  *
  * const y = maxPool(tensor([1, 4, 3, 2, 0, 9], [1, 2, 3, 1]), 2); // the last column is in no window
  * assert.deepEqual([...await read(await openDevice(), y)], [4]);

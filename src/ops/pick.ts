@@ -18,8 +18,7 @@ import { sizeOf, type Tensor } from "../tensor.ts";
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { openDevice, read, tensor } from "@mcmae/mcmae";
- * import { pick } from "./pick.ts";
+ * import { openDevice, pick, read, tensor } from "@mcmae/mcmae";
  *
  * const scores = tensor([1, 2, 3, 4], [2, 2]);
  * const labels = tensor(new Uint32Array([1, 2]));

@@ -33,8 +33,7 @@ const TILE = 8;
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { openDevice, read, tensor } from "@mcmae/mcmae";
- * import { roiAlign } from "./roi_align.ts";
+ * import { openDevice, read, roiAlign, tensor } from "@mcmae/mcmae";
  *
  * const features = tensor([1, 2, 3, 4], [1, 2, 2, 1]);
  * const rois = tensor([0, 0, 0, 2, 2], [1, 5]);

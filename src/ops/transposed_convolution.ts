@@ -20,8 +20,7 @@ import { permute, reshape } from "./shape.ts";
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { openDevice, read, tensor } from "@mcmae/mcmae";
- * import { transposedConvolution } from "./transposed_convolution.ts";
+ * import { openDevice, read, tensor, transposedConvolution } from "@mcmae/mcmae";
  *
  * const weight = tensor([1, 2, 3, 4], [1, 1, 2, 2]);
  * const y = transposedConvolution(tensor([10], [1, 1, 1, 1]), weight);

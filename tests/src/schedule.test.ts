@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { checkLrSchedule } from "../../pipelines/parity/tables.ts";
 import { loadSafetensors } from "../../src/safetensors.ts";
-import { scaledRate, warmupCosine, warmupCosineSteps, warmupPoly } from "../../src/schedule.ts";
+import {
+  cosineWithWarmup,
+  scaledRate,
+  warmupCosine,
+  warmupCosineSteps,
+  warmupPoly,
+} from "../../src/schedule.ts";
 
 const schedule = { lr: 1e-3, minLr: 1e-5, warmupEpochs: 10, epochs: 110 };
 
@@ -62,4 +68,15 @@ Deno.test("checkLrSchedule() reports a wrong rate", async () => {
   (file.tensors.get("cfg1.out.lr")!.data as Float32Array)[7] *= 1 + 1e-5;
   const wrong = [...checkLrSchedule(file)].filter(({ ok }) => !ok);
   assert.deepEqual(wrong.map(({ tensor }) => tensor), ["cfg1.out.lr"]);
+});
+
+Deno.test("cosineWithWarmup() is detectron2's: a cosine whose beginning is a line", () => {
+  const near = (a: number, b: number) => assert.ok(Math.abs(a - b) <= 1e-12 * b, `${a} ≠ ${b}`);
+  const coco = { lr: 8e-5, minLr: 0, warmupSteps: 100, steps: 1000 };
+  near(cosineWithWarmup(coco, 0), 8e-8);
+  const end = 4e-5 * (1 + Math.cos(Math.PI * 0.1));
+  near(cosineWithWarmup(coco, 100), end);
+  near(cosineWithWarmup(coco, 50), (8e-8 + end) / 2);
+  near(cosineWithWarmup(coco, 500), 4e-5);
+  near(cosineWithWarmup({ ...coco, minLr: 1e-6 }, 1000), 1e-6);
 });

@@ -84,6 +84,8 @@ const variants: [
   ["matmul", withoutBroadcast, [[1, 1, 1], [5, 7, 3], [35, 33, 6]]],
   // Edges of blocks of 16 × 64, multiples of four.
   ["matmulBroadcast", sharedDevice, [[4, 4, 4], [20, 68, 12]]],
+  // The same, of blocks of 64 × 16.
+  ["matmulBroadcastNarrow", sharedDevice, [[68, 16, 12], [132, 20, 20]]],
   // Edges of tiles of 64, and of 16 along the sum.
   ["matmulTile", gpuLike, [[16, 17, 1], [67, 65, 18]]],
   ["matmulTileFours", gpuLike, [[16, 16, 4], [68, 20, 20]]],
@@ -94,7 +96,7 @@ const gpu: Target = { cpu: false, broadcast: false };
 for (const [kernel, open, sizes] of variants) {
   Deno.test(`matmul() matches float64 by the kernel ${kernel}, whichever operand lies transposed`, async (t) => {
     const device = await open();
-    const skip = kernel === "matmulBroadcast" && !device.target.broadcast;
+    const skip = kernel.startsWith("matmulBroadcast") && !device.target.broadcast;
     for (const [M, N, K] of sizes) {
       for (const [name, layout] of layouts) {
         await t.step({
@@ -113,7 +115,8 @@ for (const [kernel, open, sizes] of variants) {
 
   Deno.test(`matmul() matches float64 by the kernel ${kernel} over two batch axes`, async () => {
     const device = await open();
-    const [M, N, K] = kernel === "matmul" ? [3, 5, 2] : [20, 24, 8];
+    const isNarrow = kernel === "matmulBroadcastNarrow";
+    const [M, N, K] = kernel === "matmul" ? [3, 5, 2] : isNarrow ? [68, 16, 8] : [20, 24, 8];
     await checkOp((a, b) => matmul(a, b), productReference({}), shapesOf([2, 3], M, N, K, {}), {
       device,
     });
