@@ -61,7 +61,7 @@ export async function detectCommand(args: readonly string[]): Promise<number> {
   const device = await openDevice();
   await Deno.mkdir(out, { recursive: true });
   const detector = await prepareDetector(
-    ...[device, settings, params, facts.imageSize, evaluationRuleOf()] as const,
+    ...[device, settings, params, facts.imageSize, evaluationRuleOf(facts)] as const,
   );
   const source = {
     ...{ length: images.length, images, sizes: [], things: [], categories: [] },

@@ -76,7 +76,10 @@ export interface FitOptions<P extends Params> {
   readonly model?: ModelMetadata;
   /** Bad files met so far, with the reason. */
   readonly badFiles?: ReadonlyMap<string, string>;
-  /** Figures at a checkpoint; `val_top1` or else `val_loss`, if there, decides which is the best. */
+  /**
+   * Figures at a checkpoint; `val_miou`, `val_box_ap`, `val_top1` or `val_loss`, the first that is there,
+   * decides which is the best.
+   */
   readonly validate?: () => Promise<Readonly<Record<string, number>>>;
   /** Draws the panels of a step and keeps them in the folder. */
   readonly draw?: (step: number) => Promise<Panel>;
@@ -320,7 +323,7 @@ function better(
   const recent = lines.filter((line) => line.step > step - window && line.step <= step);
   const losses = recent.map(({ loss }) => loss).filter((loss) => loss !== null);
   const last = recent.at(-1);
-  const right = last?.val_miou ?? last?.val_top1 ?? undefined;
+  const right = last?.val_miou ?? last?.val_box_ap ?? last?.val_top1 ?? undefined;
   const error = right === undefined ? undefined : 1 - right;
   const loss = error ?? last?.val_loss ??
     losses.reduce((sum, x) => sum + x, 0) / losses.length; // NaN if there is none

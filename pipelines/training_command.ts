@@ -366,6 +366,7 @@ const VALIDATED = [
   ["val_loss", "Validation loss", (a: number, b: number) => a < b],
   ["val_top1", "Validation top-1", (a: number, b: number) => a > b],
   ["val_miou", "Validation mIoU", (a: number, b: number) => a > b],
+  ["val_box_ap", "Validation AP of boxes", (a: number, b: number) => a > b],
 ] as const;
 
 /** Names the files that could not be used. */

@@ -25,12 +25,15 @@ export interface DetectorFacts {
   /** Lengths of edges, see the recipe; null where images are made to fit. */
   readonly shorter: number | null;
   readonly longer: number;
+  /** Best anchors of a map, and proposals of an image, that are looked at. */
+  readonly before: number;
+  readonly after: number;
 }
 
 /** As published. */
 export const PUBLISHED_DETECTOR: DetectorFacts = {
   ...{ imageSize: [1024, 1024], globalBlocks: [0, 3, 6, 10], shift: false },
-  ...{ shorter: null, longer: 1024 },
+  ...{ shorter: null, longer: 1024, before: 1000, after: 1000 },
 };
 
 /** A detector from a file. */

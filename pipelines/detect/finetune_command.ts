@@ -118,7 +118,7 @@ async function watch(
 
 /** What files of the model say of it. */
 function describeDetector(
-  { data: { mean, std, jitter, shorter, longer } }: DetectRecipe,
+  { data: { mean, std, jitter, shorter, longer }, sampling }: DetectRecipe,
   { backbone }: MaskRcnnSettings,
   classNames: readonly string[],
 ): ModelMetadata {
@@ -126,7 +126,7 @@ function describeDetector(
     ...{ imageSize: backbone.imageSize, globalBlocks: backbone.globalBlocks },
     shift: backbone.kind === "windowed" && backbone.shift,
     shorter: jitter ? null : shorter.at(-1)!,
-    longer,
+    ...{ longer, before: sampling.before, after: sampling.after },
   };
   return {
     ...describeModel(backbone.encoder, { mean, std }, classNames),

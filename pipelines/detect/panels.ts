@@ -3,13 +3,13 @@
  *
  * @module
  */
+import sharp from "sharp";
 import { bitmapOf } from "../../data/coco/run_lengths.ts";
 import { runsOf } from "../../data/coco/run_string.ts";
 import { compress } from "../../data/coco/segmentation.ts";
 import { loadThingsInOrder, type ThingPicture } from "../../data/things/evaluation_loader.ts";
 import type { ThingEvaluationOptions } from "../../data/things/evaluation_loader.ts";
 import { pick, type ThingSource } from "../../data/things/source.ts";
-import sharp from "sharp";
 import { stepName } from "../checkpoints.ts";
 import type { Panel } from "../fit.ts";
 import { FILES } from "../run_folder.ts";
@@ -90,16 +90,23 @@ export async function detectPanels(
     const truth = await drawThings(colours, picture.original, annotated, names, SIDE);
     pictures.push({ picture, colours, truth });
   }
+  const truths = pictures.map(({ truth }) => truth);
+  let isFirst = true;
   return {
     async draw(step) {
-      const rows: Uint8Array[][] = [];
-      for (const { picture, colours, truth } of pictures) {
+      const drawn: Uint8Array[] = [];
+      for (const { picture, colours } of pictures) {
         const found = (await detector.detect(picture)).filter(({ score }) => score >= SHOWN_SCORE);
-        rows.push([truth, await drawThings(colours, picture.original, found, names, SIDE)]);
+        drawn.push(await drawThings(colours, picture.original, found, names, SIDE));
       }
-      const panel = await sideBySide(rows);
       await Deno.mkdir(`${folder}/${FILES.panels}`, { recursive: true });
-      await Deno.writeFile(`${folder}/${FILES.panels}/${stepName(step)}.png`, panel.png);
+      const columns = { ...(isFirst && { truth: truths }), [stepName(step)]: drawn };
+      isFirst = false;
+      for (const [name, column] of Object.entries(columns)) {
+        const { png } = await sideBySide([column]);
+        await Deno.writeFile(`${folder}/${FILES.panels}/${name}.png`, png);
+      }
+      const panel = await sideBySide([truths, drawn]);
       await Deno.writeFile(`${folder}/${FILES.overlays}`, panel.png);
       return panel;
     },
@@ -110,12 +117,12 @@ export async function detectPanels(
 const SIDE = 256;
 const GAP = 8;
 
-/** Lays pictures out as a PNG, each made to fit a square. */
-async function sideBySide(rows: readonly (readonly Uint8Array[])[]): Promise<Panel> {
-  const width = rows[0].length * (SIDE + GAP) + GAP;
-  const height = rows.length * (SIDE + GAP) + GAP;
-  const composed = await Promise.all(rows.flatMap((row, y) =>
-    row.map(async (png, x) => ({
+/** Lays columns of pictures out as a PNG, each made to fit a square. */
+async function sideBySide(columns: readonly (readonly Uint8Array[])[]): Promise<Panel> {
+  const width = columns.length * (SIDE + GAP) + GAP;
+  const height = columns[0].length * (SIDE + GAP) + GAP;
+  const composed = await Promise.all(columns.flatMap((column, x) =>
+    column.map(async (png, y) => ({
       input: await sharp(png).resize(SIDE, SIDE, { fit: "inside" }).toBuffer(),
       ...{ left: GAP + x * (SIDE + GAP), top: GAP + y * (SIDE + GAP) },
     }))

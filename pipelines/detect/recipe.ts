@@ -120,14 +120,12 @@ export function trainingRuleOf({ sampling }: Pick<DetectRecipe, "sampling">): Tr
 }
 
 /** What is looked at in evaluation: as published, but for as many proposals as in training at most. */
-export function evaluationRuleOf(sampling?: SamplingFields): EvaluationRule {
-  const { before, after } = EVALUATION_PROPOSALS;
+export function evaluationRuleOf(
+  { before, after }: Pick<SamplingFields, "before" | "after">,
+): EvaluationRule {
+  const { before: most, after: mostAfter, overlap } = EVALUATION_PROPOSALS;
   return {
-    proposals: {
-      ...EVALUATION_PROPOSALS,
-      before: Math.min(before, sampling?.before ?? before),
-      after: Math.min(after, sampling?.after ?? after),
-    },
+    proposals: { before: Math.min(before, most), after: Math.min(after, mostAfter), overlap },
     instances: COCO_INSTANCES,
   };
 }

@@ -59,7 +59,7 @@ export async function detectTask(args: readonly string[]): Promise<number> {
     settings,
     params,
     facts.imageSize,
-    evaluationRuleOf(),
+    evaluationRuleOf(facts),
   );
   const tell = startCount(source.length);
   const pictures: DetectionPage["pictures"][number][] = [];

@@ -87,6 +87,7 @@ function facts(
     valLoss,
     valTop1,
     valMiou,
+    valBoxAp,
     seconds,
     imagesPerSecond,
   } = summary;
@@ -103,6 +104,7 @@ function facts(
     ["Validation loss", numberText(valLoss), "latest"],
     ["Validation top-1", percentText(valTop1), "latest"],
     ["Validation mIoU", percentText(valMiou), "latest"],
+    ["Validation AP of boxes", percentText(valBoxAp), "latest"],
     ["Steps", countText(step), [ofSteps, epochs].filter(Boolean).join(", ")],
     ["Training time", durationText(seconds), `${rateText(imagesPerSecond)} ${samples}/s`],
     ["Parameters", countText(parameters?.trained), `and ${countText(parameters?.frozen)} frozen`],

@@ -21,6 +21,7 @@ export interface Summary {
   /** Share of images, of the last step that has one; NaN if none has. */
   readonly valTop1: number;
   readonly valMiou: number;
+  readonly valBoxAp: number;
   readonly imagesPerSecond: number;
   /** Of all steps, by their throughput; NaN if that is unknown. */
   readonly seconds: number;
@@ -56,6 +57,7 @@ export function summarise({ recipe, metrics, details, written, read }: RunRecord
     valLoss: lastMean(column("val_loss"), 1),
     valTop1: lastMean(column("val_top1"), 1),
     valMiou: lastMean(column("val_miou"), 1),
+    valBoxAp: lastMean(column("val_box_ap"), 1),
     imagesPerSecond: lastMean(column("images_per_s"), RECENT),
     seconds: times.reduce((sum, time) => sum + time, 0) / times.length * metrics.steps.length,
   };

@@ -10,8 +10,6 @@ import { resample } from "./resample.ts";
 import type { ScoreBias } from "./score_bias.ts";
 import { permute, reshape, slice } from "./shape.ts";
 
-export { attention as biasedAttention } from "./attention.ts";
-
 /** Height and width. */
 type Sides = readonly [height: number, width: number];
 

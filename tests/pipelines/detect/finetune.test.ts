@@ -37,18 +37,19 @@ async function run(...args: string[]): Promise<{ code: number; out: string[] }> 
 Deno.test("finetune detect learns to find squares; eval detect and detect find them too", async () => {
   const { code, err, out: text } = await runTask("finetune", [
     ...["detect", "--checkpoint", PRETRAINED, "--data", DATA, "--out", OUT, ...TINY_DETECTOR],
-    ...["checkpoint.every=24", "report.every=24"],
+    ...["checkpoint.every=60", "report.every=60"],
   ]);
   assert.equal(code, 0, err);
   assert.match(text, /^classes +2$/m);
   assert.match(text, /^model +0\.\d+ M parameters: 0\.\d+ backbone, 0\.\d+ region proposals, /m);
   assert.match(text, /^Next: deno task eval detect --checkpoint .*best\.safetensors --data /m);
   const metrics = await metricsOf(OUT) as unknown as DetectMetrics[];
-  assert.ok(metrics.at(-1)!.loss < 0.75 * metrics[0].loss, `${metrics.at(-1)!.loss}`);
+  // Better proposals bring harder regions, so the loss tells little: figures do.
+  assert.ok(metrics.at(-1)!.loss < metrics[0].loss, `${metrics.at(-1)!.loss}`);
   const measured = metrics.filter(({ val_box_ap50 }) => val_box_ap50 !== undefined);
-  assert.deepEqual(measured.map(({ step }) => step), [24, 48]);
+  assert.deepEqual(measured.map(({ step }) => step), [60, 120]);
   const { val_box_ap50, val_mask_ap50 } = measured[1];
-  assert.ok(val_box_ap50! > 0.1 && val_mask_ap50! > 0.1, JSON.stringify(measured));
+  assert.ok(val_box_ap50! > 0.3 && val_mask_ap50! > 0.3, JSON.stringify(measured));
   const overlays = await sharp(`${OUT}/overlays.png`).metadata();
   assert.ok(overlays.width! > 512 && overlays.height! > 512, "two images, two columns");
   assert.match(await Deno.readTextFile(`${OUT}/report.html`), /<h2>Predictions<\/h2>/);
@@ -80,12 +81,17 @@ Deno.test("finetune detect learns to find squares; eval detect and detect find t
   assert.ok(Math.abs(segm.AP - figures.segm.AP) < 1e-6);
 
   const image = `${DATA}/val/images/1.png`;
-  const found = await run("detect", "--checkpoint", BEST, image, "--out", `${scratch}/drawn`);
+  const drawn = `${scratch}/drawn`;
+  const found = await run("detect", "--checkpoint", BEST, image, "--out", drawn, "--score", "0.2");
   assert.equal(found.code, 0);
   const { things } = JSON.parse(found.out.at(-1)!);
   assert.equal(things.length, found.out.length - 1);
-  assert.ok(things.some(({ category }: { category: string }) => category === "red"));
-  assert.ok(await exists(`${scratch}/drawn/1.detected.png`));
+  assert.ok(things.length > 0);
+  for (const { category, score, box: [x0, y0, x1, y1] } of things) {
+    assert.ok(classNames!.includes(category) && score >= 0.2, category);
+    assert.ok(x0 >= 0 && y0 >= 0 && x1 <= 64 && y1 <= 64 && x0 < x1 && y0 < y1);
+  }
+  assert.ok(await exists(`${drawn}/1.detected.png`));
 });
 
 Deno.test("finetune detect resumes to the same bits", async () => {

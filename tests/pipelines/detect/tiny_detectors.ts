@@ -17,7 +17,7 @@ export const TINY_DETECTOR = [
   ...["data.valShare=0", "data.workers=1", "data.jitter=0.9,1.1", "optimizer.weightDecay=0"],
   ...["sampling.before=60", "sampling.after=16", "sampling.anchors=32", "sampling.regions=16"],
   ...["optimizer.blr=0.32", "optimizer.clipNorm=1", "report.images=2"],
-  ...["schedule.epochs=12", "schedule.warmupEpochs=1"],
+  ...["schedule.epochs=30", "schedule.warmupEpochs=1"],
 ];
 
 /** Writes images to train and validate on, and a pretrained encoder. */

@@ -153,7 +153,7 @@ Deno.test("a training step gives finite losses and gradients of all parts, and r
 Deno.test("detectThings() gives boxes within the image, best first, and nothing in empty slots", async () => {
   const device = await sharedDevice();
   const params = initMaskRcnn(TINY, initializer(key(3))) as Params;
-  const rule = evaluationRuleOf({ before: 60, after: 16, anchors: 32, regions: 16 });
+  const rule = evaluationRuleOf({ before: 60, after: 16 });
   const few = { ...rule, instances: { ...rule.instances, most: 20 } };
   const args = {
     params,
