@@ -41,7 +41,8 @@ Deno.test("eval refuses arguments that make no sense with exit code 2", async ()
   const cases: [string[], string | RegExp][] = [
     [
       [],
-      "Choose a task: knn, classify, segment, coco, video, reconstruct, features, featuremaps, linprobe",
+      "Choose a task: knn, classify, segment, detect, coco, video, reconstruct, features, featuremaps, " +
+      "linprobe",
     ],
     [["kn"], "Unknown task kn: did you mean knn?"],
     [["knn", "--data", images], `Option --checkpoint is needed: ${advice}`],
