@@ -22,7 +22,8 @@ export async function readAll(device: Device, tensors: readonly Tensor[]): Promi
   const plan = tensors.every((x) => x.source.kind === "device")
     ? undefined
     : await compile(device, () => [...tensors] as Tree<Tensor>, []);
-  const results = (await plan?.runAsync([]) ?? tensors) as readonly Tensor[];
+  // Copies of what is there are queued before anything is waited for.
+  const results = (plan ? await plan.runAsync([]) : tensors) as readonly Tensor[];
   const bytes = await readBuffers(
     device,
     results.map((x) => ({
