@@ -9,7 +9,7 @@ override size: u32; // samples · heads · L · row
 @group(0) @binding(0) var<storage, read> regions: array<u32>;
 @group(0) @binding(1) var<storage, read_write> scores: array<f32>;
 
-const lowest = -3e38;
+var<private> lowest: f32 = -3e38;
 
 @compute @workgroup_size(64)
 fn main(
