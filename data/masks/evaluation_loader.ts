@@ -1,3 +1,4 @@
+import { everyOnce } from "../epochs.ts";
 import {
   checkMaskOptions,
   type MaskFigures,
@@ -47,15 +48,8 @@ export async function* loadMasksInOrder(
   using workers = maskWorkers(options, { kind: "evaluate", channels, mean, std, rule, scale });
   const { skipped, warnings } = workers;
 
-  const asked: ReturnType<typeof workers.load>[] = [];
-  for (let index = 0; index < source.length; index++) {
-    while (asked.length <= prefetch && index + asked.length < source.length) {
-      const loading = workers.load(index + asked.length);
-      loading.catch(() => {}); // reported when its turn comes
-      asked.push(loading);
-    }
-    const view = await asked.shift()!;
-    if (!view) continue;
+  const load = (index: number) => workers.load(index);
+  for await (const { index, ...view } of everyOnce(source.length, prefetch, load)) {
     const { pixels, width, height, mask } = view;
     yield {
       ...{ index, name: pairName(source, index), width, height },

@@ -1,5 +1,5 @@
-import { fold, key } from "../../src/random.ts";
-import { inAdvance, orders } from "../epochs.ts";
+import { key } from "../../src/random.ts";
+import { inAdvance, viewsByPosition } from "../epochs.ts";
 import {
   checkMaskOptions,
   type MaskFigures,
@@ -56,19 +56,7 @@ export async function* loadMaskBatches(
   const view = { crop, scale, ratio, flip, photometric, categoryShare };
   using workers = maskWorkers(options, { kind: "train", channels, mean, std, rule, view });
 
-  const orderOf = orders(root, length);
-
-  const loadPair = async (position: number) => {
-    const epoch = Math.floor(position / length);
-    const place = position % length;
-    const order = orderOf(epoch);
-    const viewKey = fold(root, epoch, order[place]);
-    for (let next = place;; next++) { // ends: where all are bad, loading throws
-      const index = order[next % length];
-      const view = await workers.load(index, viewKey);
-      if (view) return { index, ...view };
-    }
-  };
+  const loadPair = viewsByPosition(root, length, (index, key) => workers.load(index, key));
 
   const size = crop.height * crop.width;
   const { skipped, warnings } = workers;

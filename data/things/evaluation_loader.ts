@@ -1,3 +1,4 @@
+import { everyOnce } from "../epochs.ts";
 import type { Figures } from "../source_workers.ts";
 import { type ThingOptions, thingWorkers } from "./thing_workers.ts";
 import type { ThingScale } from "./views.ts";
@@ -34,15 +35,8 @@ export async function* loadThingsInOrder(
   const { source: { length }, prefetch = 2, channels, mean, std, scale } = options;
   using workers = thingWorkers(options, { kind: "evaluate", channels, mean, std, scale });
   const { skipped, warnings } = workers;
-  const asked: ReturnType<typeof workers.load>[] = [];
-  for (let index = 0; index < length; index++) {
-    while (asked.length <= prefetch && index + asked.length < length) {
-      const loading = workers.load(index + asked.length);
-      loading.catch(() => {}); // reported when its turn comes
-      asked.push(loading);
-    }
-    const view = await asked.shift()!;
-    if (!view) continue;
+  const load = (index: number) => workers.load(index);
+  for await (const { index, ...view } of everyOnce(length, prefetch, load)) {
     const { pixels, filled, original } = view;
     yield { index, image: pixels, filled, original, skipped, warnings };
   }

@@ -1,5 +1,5 @@
-import { fold, key } from "../../src/random.ts";
-import { inAdvance, orders } from "../epochs.ts";
+import { key } from "../../src/random.ts";
+import { inAdvance, viewsByPosition } from "../epochs.ts";
 import type { Figures } from "../source_workers.ts";
 import { type ThingOptions, thingWorkers } from "./thing_workers.ts";
 import type { ThingViewSettings } from "./views.ts";
@@ -53,19 +53,7 @@ export async function* loadThingBatches(
   const root = key(seed);
   const view = { canvas, jitter, shorter, longer, flip, most };
   using workers = thingWorkers(options, { kind: "train", channels, mean, std, view });
-  const orderOf = orders(root, length);
-
-  const loadView = async (position: number) => {
-    const epoch = Math.floor(position / length);
-    const place = position % length;
-    const order = orderOf(epoch);
-    const viewKey = fold(root, epoch, order[place]);
-    for (let next = place;; next++) { // ends: where all are bad, loading throws
-      const index = order[next % length];
-      const view = await workers.load(index, viewKey);
-      if (view) return { index, ...view };
-    }
-  };
+  const loadView = viewsByPosition(root, length, (index, key) => workers.load(index, key));
 
   const size = canvas.height * canvas.width;
   const { skipped, warnings } = workers;

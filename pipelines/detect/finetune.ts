@@ -12,6 +12,7 @@ import { loadThingBatches, type ThingBatch } from "../../data/things/loader.ts";
 import type { ThingSource } from "../../data/things/source.ts";
 import { type AnchorTargets, anchorTargets } from "../../src/detection/anchor_targets.ts";
 import { PYRAMID_ANCHORS } from "../../src/detection/anchors.ts";
+import { joinRows } from "../../src/detection/boxes.ts";
 import { initializer } from "../../src/init.ts";
 import { BATCH_NORM, byBatch, isRunning } from "../../src/models/batch_norm.ts";
 import { dropBranches, pathsOf } from "../../src/models/classifier.ts";
@@ -195,7 +196,7 @@ function anchorBatch(
   K: number,
   { batch: { micro }, data: { mostThings: M }, seed, sampling }: DetectRecipe,
 ): AnchorTargetTensors[] {
-  const all = joined(anchors);
+  const all = joinRows(anchors);
   const { anchors: sample } = trainingRuleOf({ sampling });
   const targets = Array.from({ length: micro }, (_, n): AnchorTargets => {
     const count = classes.subarray(n * M, (n + 1) * M).filter((label) => label < K).length;
@@ -206,7 +207,7 @@ function anchorBatch(
   return anchors.map(({ length }) => {
     const A = length / 4;
     const part = (name: keyof AnchorTargets, size: number) =>
-      joined(targets.map((target) => target[name].subarray(start * size, (start + A) * size)));
+      joinRows(targets.map((target) => target[name].subarray(start * size, (start + A) * size)));
     const tensors = {
       labels: tensor(part("labels", 1), [micro, A]),
       weights: tensor(part("weights", 1), [micro, A]),
@@ -215,16 +216,6 @@ function anchorBatch(
     start += A;
     return tensors;
   });
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Parameters before a checkpoint is loaded into them. */

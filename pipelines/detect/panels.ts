@@ -4,7 +4,7 @@
  * @module
  */
 import sharp from "sharp";
-import { bitmapOf } from "../../data/coco/run_lengths.ts";
+import { bitmapOf, boxOf } from "../../data/coco/run_lengths.ts";
 import { runsOf } from "../../data/coco/run_string.ts";
 import { compress } from "../../data/coco/segmentation.ts";
 import { loadThingsInOrder, type ThingPicture } from "../../data/things/evaluation_loader.ts";
@@ -48,15 +48,10 @@ export function annotatedThings(
   const [height, width] = sizes[index];
   return things[index].map(({ category, segmentation }) => {
     const { string } = compress(segmentation, [height, width]);
-    const mask = bitmapOf({ counts: [...runsOf(string)], size: [height, width] });
-    let [left, top, right, bottom] = [width, height, 0, 0];
-    mask.forEach((seen, i) => {
-      if (!seen) return;
-      const [x, y] = [i % width, Math.floor(i / width)];
-      [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
-      [top, bottom] = [Math.min(top, y), y + 1];
-    });
-    return { category, mask, box: [left, top, right, bottom] };
+    const counts = [...runsOf(string)];
+    const [x, y, w, h] = boxOf(counts, height);
+    const mask = bitmapOf({ counts, size: [height, width] });
+    return { category, mask, box: [x, y, x + w, y + h] };
   });
 }
 

@@ -53,6 +53,17 @@ export function takeRows(
   return taken;
 }
 
+/** Lists one after the other. */
+export function joinRows(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const joined = new Float32Array(parts.reduce((total, { length }) => total + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
 /** Area that box i of `a` and box j of `b` share. */
 export function intersection(a: Float32Array, i: number, b: Float32Array, j: number): number {
   const [p, q] = [4 * i, 4 * j];

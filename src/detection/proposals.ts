@@ -5,7 +5,7 @@
  * @module
  */
 import { decodeBoxes, PROPOSAL_WEIGHTS } from "./box_deltas.ts";
-import { clipBoxes, nonEmptyBoxes, type Sides, takeRows } from "./boxes.ts";
+import { clipBoxes, joinRows, nonEmptyBoxes, type Sides, takeRows } from "./boxes.ts";
 import { batchedNms, bestFirst } from "./nms.ts";
 
 /** How many proposals an image has. */
@@ -19,8 +19,7 @@ export interface ProposalRule {
   readonly leastSide?: number;
 }
 
-/** Of a feature pyramid: while training, and at evaluation. */
-export const TRAINING_PROPOSALS: ProposalRule = { before: 2000, after: 1000, overlap: 0.7 };
+/** Of a feature pyramid, at evaluation. */
 export const EVALUATION_PROPOSALS: ProposalRule = { before: 1000, after: 1000, overlap: 0.7 };
 
 /** What is known of the anchors of one map of one image. */
@@ -56,8 +55,8 @@ export function selectProposals(
     return { boxes: moved, scores: takeRows(logits, rows, 1) };
   });
   const levels = parts.flatMap(({ scores }, level) => Array<number>(scores.length).fill(level));
-  const all = join(parts.map(({ boxes }) => boxes));
-  const scores = join(parts.map(({ scores }) => scores));
+  const all = joinRows(parts.map(({ boxes }) => boxes));
+  const scores = joinRows(parts.map(({ scores }) => scores));
   const clipped = clipBoxes(all, image);
   const rows = nonEmptyBoxes(clipped, leastSide).filter((i) =>
     Number.isFinite(scores[i]) && all.subarray(4 * i, 4 * i + 4).every(Number.isFinite)
@@ -99,14 +98,4 @@ function nthHighest(scores: Float32Array, count: number): number {
     else break;
   }
   return values[count - 1];
-}
-
-function join(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const joined = new Float32Array(parts.reduce((total, { length }) => total + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }

@@ -7,7 +7,6 @@
 import { gridAnchors, PYRAMID_ANCHORS } from "../detection/anchors.ts";
 import type { InstanceRule } from "../detection/instances.ts";
 import type { ProposalRule } from "../detection/proposals.ts";
-import { REGION_SAMPLE } from "../detection/region_targets.ts";
 import type { SampleRule } from "../detection/sample.ts";
 import type { Initializer } from "../init.ts";
 import { softmax } from "../ops/attention.ts";
@@ -224,11 +223,3 @@ export function detectThings(
   const { boxes, scores, classes } = found;
   return { boxes, scores, classes, masks };
 }
-
-/** Regions of an image that the mask head learns from at most. */
-export function maskSlots({ regions: { count, positive } }: Pick<TrainingRule, "regions">): number {
-  return Math.trunc(count * positive);
-}
-
-/** As published. */
-export const COCO_REGIONS: SampleRule = REGION_SAMPLE;

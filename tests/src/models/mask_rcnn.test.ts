@@ -68,7 +68,10 @@ Deno.test("initMaskRcnn() has detectron2's names, and the base size's parameters
       "roi_heads.mask_head.predictor.weight": [80, 256, 1, 1],
     })
   ) assert.deepEqual(shapes.get(name), shape, name);
-  assert.match(parametersText(params, base), /^1\d\d\.\d M parameters: .*; the paper says 104 M$/);
+  assert.match(
+    parametersText(params, base),
+    /^110\.2 M parameters: 90\.7 backbone, 1\.18 .*; the paper says 104 M$/,
+  );
   // A file of these shapes tells the settings.
   const { settings } = inferDetector(shapes, PUBLISHED_DETECTOR, { heads: 12, metadata: {} });
   const { backbone: { encoder: _, ...found }, ...rest } = settings;
@@ -139,9 +142,10 @@ Deno.test("a training step gives finite losses and gradients of all parts, and r
   };
   const { paths, values } = await run();
   const silent = paths.filter((_, i) => values[i].every((value) => value === 0));
-  // Untrained tables begin at zero, but not their gradients; no pooled row of a level may be there.
-  assert.deepEqual(silent.filter((path) => path.startsWith("losses.")), []);
-  assert.ok(silent.length <= 2, silent.join(" "));
+  // No block is global here, so its table is not read.
+  assert.deepEqual(silent, [
+    "grads.backbone.bottom_up.global_rel_pos_bias.relative_position_bias_table",
+  ]);
   assert.ok(values.every((list) => list.every(Number.isFinite)));
   const [classes, weights] = values.slice(-2);
   assert.ok([0, 1].every((label) => classes.includes(label)), "both things are learnt from");
