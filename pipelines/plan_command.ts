@@ -40,7 +40,7 @@ Options:
                  guarantees; deno task doctor tells an adapter's own). A micro-batch that exceeds it
                  is trained in parts
   --checkpoint F The pretrained model of a recipe of finetune
-  --classes N    Classes to tell apart (default 1000)
+  --classes N    Classes to tell apart (default 1000; of pixels 150, of things 80)
   --json         Everything, for programs: one object as the last line
   --help
 
@@ -82,8 +82,8 @@ export async function planCommand(args: readonly string[]): Promise<number> {
     throw new UsageError(`Option --${name} expects a positive integer, got ${values[name]}`);
   };
   const limit = number("limit", NEEDED.maxStorageBufferBindingSize);
-  const classes = number("classes", 1000);
   const recipe = await recipeOf(positionals, values.checkpoint);
+  const classes = number("classes", usualClasses(recipe));
   const adapter: Adapter = {
     name: "the adapter",
     target: { cpu: false, broadcast: false },
@@ -110,6 +110,12 @@ export async function planCommand(args: readonly string[]): Promise<number> {
   console.log(textOf(plans));
   if (values.json) console.log(JSON.stringify(plans));
   return "refused" in plans[recompute] ? 1 : 0;
+}
+
+/** As many as ADE20K, COCO and ImageNet have. */
+function usualClasses(recipe: AnyRecipe): number {
+  if (isOfMasks(recipe)) return 150;
+  return isOfThings(recipe) ? 80 : 1000;
 }
 
 /** @throws {UsageError} If there is no such recipe or field, or a value does not fit. */

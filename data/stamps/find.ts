@@ -27,7 +27,6 @@ export interface StampFile {
 /** A thing without its surroundings. */
 export interface Cutout {
   readonly name: string;
-  readonly category: string;
   /** RGBA `[H, W, 4]`, colours times alpha, with no rows or columns that are empty at its edges. */
   readonly image: Image;
 }
@@ -79,7 +78,7 @@ const ADVICE = "run deno task setup:stamps";
  *
  * @throws {DataError} If the file cannot be read, is damaged, or all of it is transparent.
  */
-export async function readCutout({ file, name, category }: StampFile): Promise<Cutout> {
+export async function readCutout({ file, name }: StampFile): Promise<Cutout> {
   const image = await decodeStamp(file);
   const { width, height, pixels } = image;
   let [left, top, right, bottom] = [width, height, -1, -1];
@@ -93,7 +92,7 @@ export async function readCutout({ file, name, category }: StampFile): Promise<C
   }
   if (right < 0) throw new DataError(`Cannot use ${file}: all of it is transparent`);
   const box = { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
-  return { name, category, image: crop(image, box) };
+  return { name, image: crop(image, box) };
 }
 
 /** RGBA `[H, W, 4]` of a PNG, whatever kind it is. */

@@ -13,7 +13,6 @@ import type { Cutout } from "./find.ts";
 export interface Instance {
   /** Of the cut-out. */
   readonly name: string;
-  readonly category: string;
   /** 1 where it is seen `[H, W]`. */
   readonly mask: Uint8Array<ArrayBuffer>;
   /** Bounds of the mask, in pixels. */
@@ -71,8 +70,7 @@ export function composeScene(
   }
   const instances = chosen.map((index, i): Instance => {
     const mask = owners.map((owner) => Number(owner === i + 1));
-    const { name, category } = cutouts[index];
-    return { name, category, mask, box: boundsOf(mask, width) };
+    return { name: cutouts[index].name, mask, box: boundsOf(mask, width) };
   });
   return {
     image,

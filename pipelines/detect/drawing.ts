@@ -5,7 +5,6 @@
  */
 import { Buffer } from "node:buffer";
 import sharp from "sharp";
-import { classColour } from "../segment/overlay.ts";
 import { html } from "../report/html.ts";
 
 /** What is drawn of a thing. */
@@ -20,14 +19,23 @@ export interface DrawnThing {
 
 const SHARE = 0.45; // of a thing's colour in its mask
 
+/** Bright RGB, far from those of the things before it. */
+function colourOf(thing: number): number[] {
+  const hue = 0.55 + thing * (Math.sqrt(5) - 1) / 2; // in turns; steps of the golden section
+  return [0, 1 / 3, 2 / 3].map((shift) => {
+    const distance = Math.abs(((hue - shift) % 1 + 1.5) % 1 - 0.5); // from where it is brightest
+    return Math.round(255 * Math.min(1, Math.max(0.1, 2 - 6 * distance)));
+  });
+}
+
 /** Lays masks over an image. @param colours RGB `[H, W, 3]`. */
 export function withMasks(
   colours: Uint8Array,
   things: readonly DrawnThing[],
 ): Uint8Array<ArrayBuffer> {
   const result = new Uint8Array(colours);
-  for (const { category, mask } of things.toReversed()) { // the best one on top
-    const colour = classColour(category + 1);
+  for (const [i, { mask }] of [...things.entries()].toReversed()) { // the best one on top
+    const colour = colourOf(i);
     for (let pixel = 0; pixel < mask.length; pixel++) {
       if (mask[pixel] === 0) continue;
       for (let rgb = 0; rgb < 3; rgb++) {
@@ -56,9 +64,9 @@ export async function drawThings(
   const [W, H] = [width, height].map((side) => Math.round(side * scale));
   const line = Math.max(1.5, W / 320);
   const font = Math.max(11, W / 40);
-  const shapes = things.map(({ box, category, score }) => {
+  const shapes = things.map(({ box, category, score }, i) => {
     const [x0, y0, x1, y1] = box.map((value) => value * scale);
-    const colour = `rgb(${classColour(category + 1).join(",")})`;
+    const colour = `rgb(${colourOf(i).join(",")})`;
     const share = score === undefined ? "" : ` ${Math.round(100 * score)} %`;
     const { text: label } = html`${names[category] ?? String(category)}${share}`;
     const y = Math.max(font, y0 - line);

@@ -21,13 +21,16 @@ import { fold, type Key, key, permutation } from "../../src/random.ts";
 import { photosFolder } from "../images.ts";
 import { exists } from "../run_folder.ts";
 
-const VERSION = 3;
+const VERSION = 4;
 
 /** Where the scenes are kept, below the current folder; a change of what is in them has another name. */
 export const SCENES_FOLDER = `runs/scenes-${VERSION}`;
 
 /** What a pixel may be. */
 export const SCENE_CLASSES = ["background", "foreground"] as const;
+
+/** What annotations are of: things that a model never saw are of no kind that it knows. */
+const SCENE_CATEGORY = "thing";
 
 /** What to make, if not the default. */
 export interface SceneSettings {
@@ -159,17 +162,16 @@ async function makeSplit(folder: string, parts: SplitParts): Promise<void> {
       ...{ id: i + 1, file_name: `${name}.jpg`, width: size.width, height: size.height },
       photo: sampleName(source, index),
     });
-    for (const { name: stamp, category, mask, box } of instances) {
+    for (const { name: stamp, mask, box } of instances) {
       annotations.push({
-        ...{ id: annotations.length + 1, image_id: i + 1 },
-        category_id: (CATEGORIES as readonly string[]).indexOf(category) + 1,
+        ...{ id: annotations.length + 1, image_id: i + 1, category_id: 1 },
         ...{ bbox: box, area: mask.reduce((sum, seen) => sum + seen, 0), iscrowd: 0 },
         segmentation: runLengths(mask, size.height, size.width),
         stamp,
       });
     }
   }
-  const categories = CATEGORIES.map((name, i) => ({ id: i + 1, name }));
+  const categories = [{ id: 1, name: SCENE_CATEGORY }];
   const instances = JSON.stringify({ images, categories, annotations });
   await Deno.writeTextFile(`${folder}/instances.json`, instances);
 }

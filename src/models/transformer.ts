@@ -10,7 +10,8 @@ import { add, gelu, mul } from "../ops/map.ts";
 import { linear } from "../ops/matmul.ts";
 import type { ScoreBias } from "../ops/score_bias.ts";
 import { inBlock } from "../recompute.ts";
-import type { Tensor } from "../tensor.ts";
+import { BINDABLE, concat, partsOf, slice } from "../ops/shape.ts";
+import { sizeOf, type Tensor } from "../tensor.ts";
 
 /** eps of every LayerNorm in a transformer, but for segmentation; convolution stages use 1e-5. */
 export const TRANSFORMER_EPS = 1e-6;
@@ -59,8 +60,17 @@ export function norm(x: Tensor, { weight, bias }: Affine, eps: number): Tensor {
   return layerNorm(x, weight, bias, eps);
 }
 
-export function mlp(x: Tensor, { fc1, fc2 }: Mlp): Tensor {
-  return affine(gelu(affine(x, fc1)), fc2);
+/**
+ * The two layers of tokens `[N, …, C]`, in parts along the second axis where one sample's hidden values
+ * are more than `mostBytes`: a batch can be made smaller, an image cannot.
+ */
+export function mlp(x: Tensor, { fc1, fc2 }: Mlp, mostBytes = BINDABLE): Tensor {
+  const [hidden, inputs] = fc1.weight.shape;
+  const bytes = 4 * sizeOf(x.shape.slice(1)) / inputs * hidden;
+  const parts = partsOf(x.shape[1], Math.ceil(bytes / mostBytes)).map(([start, end]) =>
+    affine(gelu(affine(slice(x, 1, start, end), fc1)), fc2)
+  );
+  return concat(parts, 1);
 }
 
 /**

@@ -9,7 +9,7 @@ import { add } from "./map.ts";
 import { linear, productDispatch, splits } from "./matmul.ts";
 import { sum } from "./reduce.ts";
 import { resample } from "./resample.ts";
-import { permute, reshape } from "./shape.ts";
+import { BINDABLE, concat, partsOf, permute, reshape, slice } from "./shape.ts";
 
 /** How a kernel is moved over a map. */
 export interface ConvolutionOptions {
@@ -17,6 +17,11 @@ export interface ConvolutionOptions {
   readonly stride?: number;
   /** Zeros around the map; 0 unless given. */
   readonly padding?: number;
+  /**
+   * Bytes of scratch space that an image may take, before the result's rows are computed in parts; 128
+   * MiB unless given.
+   */
+  readonly scratchBytes?: number;
 }
 
 /**
@@ -47,11 +52,11 @@ export function convolution(
   x: Tensor,
   weight: Tensor,
   bias?: Tensor,
-  { stride = 1, padding = 0 }: ConvolutionOptions = {},
+  { stride = 1, padding = 0, scratchBytes = BINDABLE }: ConvolutionOptions = {},
 ): Tensor {
   const [, H, W, C] = x.shape;
-  const [O, inputs, k, width] = weight.shape;
-  const fits = x.shape.length === 4 && weight.shape.length === 4 && inputs === C && k === width &&
+  const [O, inputs, k, columns] = weight.shape;
+  const fits = x.shape.length === 4 && weight.shape.length === 4 && inputs === C && k === columns &&
     Math.min(H, W) + 2 * padding >= k;
   if (!fits) {
     throw new RangeError(
@@ -61,10 +66,18 @@ export function convolution(
   if (k === 1 && stride === 1 && padding === 0) return linear(x, weight, bias);
   // By rows of the kernel, then (channel out), (column, channel in).
   const rows = reshape(permute(weight, [2, 0, 3, 1]), [k, O, k * C]);
-  const y = move(x, rows, {
-    ...{ k, height: H + 2 * padding, width: W + 2 * padding },
-    ...{ top: padding, left: padding, apart: 1, step: stride },
+  const [height, width] = [H + 2 * padding, W + 2 * padding];
+  const bytes = 4 * k * height * width * Math.max(C, O); // of the result, or of x's gradient
+  const outputs = Math.floor((height - k) / stride) + 1;
+  const parts = partsOf(outputs, Math.ceil(bytes / scratchBytes)).map(([start, end]) => {
+    const first = start * stride - padding; // row of x, or above it
+    const reach = (end - start - 1) * stride + k;
+    const from = Math.max(0, first);
+    const seen = slice(x, 1, from, Math.min(H, first + reach));
+    const course = { top: from - first, left: padding, apart: 1, step: stride };
+    return move(seen, rows, { k, height: reach, width, ...course });
   });
+  const y = concat(parts, 1);
   return bias ? add(y, bias) : y;
 }
 

@@ -7,6 +7,9 @@ import { apply, dispatch, workgroups } from "../op.ts";
 import { sameShape, type Shape, sizeOf, stridesOf, type Tensor } from "../tensor.ts";
 import { add } from "./map.ts";
 
+/** Bytes of the largest tensor that every WebGPU adapter binds. */
+export const BINDABLE = 128 * 2 ** 20;
+
 /**
  * The same values in another shape; costs nothing.
  *
@@ -107,6 +110,13 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
     offset += part.shape[axis];
     return padded;
   }).reduce(add);
+}
+
+/** Cuts `length` into at most `count` ranges that differ by one at most. */
+export function partsOf(length: number, count: number): [start: number, end: number][] {
+  const parts = Math.max(1, Math.min(length, count));
+  const bound = (i: number) => Math.floor(i * length / parts);
+  return Array.from({ length: parts }, (_, i) => [bound(i), bound(i + 1)]);
 }
 
 /** y[j + offset] = x[j] along an axis of `length`, zero elsewhere. */

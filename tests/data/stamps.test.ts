@@ -28,7 +28,7 @@ function thing(
     const opacity = alpha(i % width, Math.floor(i / width));
     pixels.set([...colour.map((c) => Math.round(c * opacity / 255)), opacity], 4 * i);
   }
-  return { name, category: "animals", image: { width, height, channels: 4, pixels } };
+  return { name, image: { width, height, channels: 4, pixels } };
 }
 
 /** Opaque in a disc, with a soft edge. */
@@ -124,7 +124,6 @@ Deno.test("readCutout() multiplies colours by alpha and takes empty edges away",
   const rgba = [[200, 100, 50, 255], [100, 50, 25, 128], [50, 25, 13, 64], [0, 0, 0, 0]];
   assert.deepEqual(cutout, {
     name: "animals/duck.png",
-    category: "animals",
     image: { width: 2, height: 2, channels: 4, pixels: Uint8Array.from(rgba.flat()) },
   });
   await writeStamp(file, () => [9, 9, 9, 0]);
@@ -156,8 +155,8 @@ Deno.test("composeScene() marks what is at least half opaque, with exact bounds"
     const expected = channel(image, 0).map((alpha) => Number(alpha >= 128));
     assert.deepEqual(labels, expected);
     assert.equal(instances.length, 1);
-    const [{ name, category, mask, box }] = instances;
-    assert.deepEqual([name, category], ["ball", "animals"]);
+    const [{ name, mask, box }] = instances;
+    assert.equal(name, "ball");
     assert.deepEqual(mask, expected);
     assert.ok(isExact(box, mask), `${box}`);
   }

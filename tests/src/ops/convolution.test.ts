@@ -48,6 +48,25 @@ Deno.test("convolution() matches its float64 reference and gradient", async (t) 
   }
 });
 
+Deno.test("convolution() in parts matches its reference and gradient", async (t) => {
+  const cases: [title: string, x: number[], weight: number[], options: ConvolutionOptions][] = [
+    ["3 × 3 with padding", [2, 9, 5, 8], [12, 8, 3, 3], { padding: 1 }],
+    ["3 × 3 at every other cell", [1, 11, 6, 4], [8, 4, 3, 3], { stride: 2, padding: 1 }],
+    ["5 × 5 without padding", [1, 9, 6, 3], [4, 3, 5, 5], {}],
+    ["7 × 7 at every third cell", [1, 12, 8, 3], [4, 3, 7, 7], { stride: 3, padding: 3 }],
+  ];
+  for (const [title, x, weight, options] of cases) {
+    for (const scratchBytes of [3000, 100]) {
+      await t.step(`${title}, ${scratchBytes} bytes`, () =>
+        checkOp(
+          (x, weight, bias) => convolution(x, weight, bias, { ...options, scratchBytes }),
+          convolutionReference(options),
+          [x, weight, [weight[0]]],
+        ));
+    }
+  }
+});
+
 Deno.test("convolution() is the same by the kernels of GPUs", async () => {
   await checkOp(
     (x, weight, bias) => convolution(x, weight, bias, { padding: 1 }),
