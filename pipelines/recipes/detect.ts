@@ -93,12 +93,16 @@ export const detectQuickstart: DetectPreset = {
     ...detect.data,
     ...{ path: "bundled:scenes", valShare: 0, jitter: [0.75, 1.25], mostThings: 4, workers: 1 },
   },
-  batch: { micro: 4, effective: 4 },
+  batch: { micro: 2, effective: 2 },
   sampling: { before: 200, after: 64, anchors: 64, regions: 32 },
-  optimizer: { ...detect.optimizer, blr: 0.128, weightDecay: 0.05, clipNorm: 1 }, // 2e-3 at 4
-  schedule: { epochs: 8, warmupEpochs: 0.4, steps: null }, // 1200 scenes: 300 updates an epoch
-  checkpoint: { every: 300, keep: 2 },
-  report: { every: 300, images: 6 },
+  optimizer: {
+    ...detect.optimizer,
+    ...{ blr: 0.256, weightDecay: 0.05, clipNorm: 1 }, // 2e-3 at 2
+    rates: [["backbone.*", 0.5]],
+  },
+  schedule: { epochs: 4, warmupEpochs: 0.2, steps: null }, // 1200 scenes: 600 updates an epoch
+  checkpoint: { every: 600, keep: 2 },
+  report: { every: 600, images: 6 },
 };
 
 /** From the smallest to the largest. */

@@ -11,6 +11,7 @@ import type { SampleRule } from "../detection/sample.ts";
 import type { Initializer } from "../init.ts";
 import { softmax } from "../ops/attention.ts";
 import { add, where } from "../ops/map.ts";
+import { concat, partsOf, slice } from "../ops/shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { byRunning, type Normalise } from "./batch_norm.ts";
 import { featurePyramid, type FpnParams, initFpn, type Pyramid } from "./fpn.ts";
@@ -193,6 +194,9 @@ export type FoundThings = {
   readonly masks: Tensor;
 };
 
+/** Proposals that the box head takes in one go: as many as in training. */
+const REGIONS_AT_ONCE = 512;
+
 /** What counts as a thing at evaluation. */
 export interface EvaluationRule {
   readonly proposals: ProposalRule;
@@ -215,8 +219,12 @@ export function detectThings(
   const { roi_heads: { box_head, box_predictor, mask_head } } = params;
   const maps = maskRcnnMaps(params, settings, images);
   const proposed = evaluationRegions(proposalOutputs(params, maps), anchorsOf(maps), filled, rule);
-  const pooled = poolRegions(maps, proposed.regions, BOX_BINS);
-  const { logits, deltas } = predictBoxes(box_predictor, boxHead(box_head, pooled, byRunning));
+  const [slots] = proposed.boxes.shape;
+  const hidden = partsOf(slots, Math.ceil(slots / REGIONS_AT_ONCE)).map(([start, end]) => {
+    const regions = proposed.regions.map((rows) => slice(rows, 0, start, end));
+    return boxHead(box_head, poolRegions(maps, regions, BOX_BINS), byRunning);
+  });
+  const { logits, deltas } = predictBoxes(box_predictor, concat(hidden, 0));
   const found = foundThings(proposed, softmax(logits), deltas, filled, rule);
   const things = poolRegions(maps, found.regions, MASK_BINS);
   const masks = maskProbabilities(maskHead(mask_head, things, byRunning), found.classes);
