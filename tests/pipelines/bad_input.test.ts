@@ -318,17 +318,17 @@ Deno.test("pretrain says how to get an adapter where there is none", async () =>
 });
 
 Deno.test("pretrain names the tensor and stage that exceed the adapter, and writes nothing", async () => {
-  // 128 × 128 rows of 4096 hidden units: 256 MiB an image, twice WebGPU's default limit.
+  // 256 × 256 cells of 1024 channels: 256 MiB an image, twice WebGPU's default limit.
   const adapter = await navigator.gpu.requestAdapter();
   const factor = Math.ceil(adapter!.limits.maxStorageBufferBindingSize / 2 ** 27);
+  const side = 1024 * Math.ceil(Math.sqrt(factor));
   await fails(
     [
       ...[...TINY, "--dense", "--data", await drawings(8), "--steps", "1", "--out", never],
-      ...["model.imageSize=512,512", `model.mlpRatios=${512 * factor},1,1`],
-      ...["model.decoderDim=16", "batch.micro=8"],
+      ...[`model.imageSize=${side},${side}`, "model.embedDims=1024,16,16", "batch.micro=2"],
     ],
     1,
-    /^Use a smaller batch, image or model: linear \[131072,\d+\] in stage encode takes \d+ MiB, and .* binds at most \d+ MiB$/,
+    /^Use a smaller batch, image or model: \w+ \[\d+,1024\] in stage encode takes \d+ MiB, and .* binds at most \d+ MiB$/,
   );
   assert.ok(!await exists(never));
 });
