@@ -29,7 +29,7 @@ export const SCENES_FOLDER = `runs/scenes-${VERSION}`;
 /** What a pixel may be. */
 export const SCENE_CLASSES = ["background", "foreground"] as const;
 
-/** What annotations are of: things that a model never saw are of no kind that it knows. */
+/** The one category of annotations: things of the test split are of kinds that were never seen. */
 const SCENE_CATEGORY = "thing";
 
 /** What to make, if not the default. */

@@ -9,8 +9,8 @@ import { layerNorm } from "../ops/layer_norm.ts";
 import { add, gelu, mul } from "../ops/map.ts";
 import { linear } from "../ops/matmul.ts";
 import type { ScoreBias } from "../ops/score_bias.ts";
-import { inBlock } from "../recompute.ts";
 import { BINDABLE, concat, partsOf, slice } from "../ops/shape.ts";
+import { inBlock } from "../recompute.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 
 /** eps of every LayerNorm in a transformer, but for segmentation; convolution stages use 1e-5. */

@@ -328,7 +328,10 @@ Deno.test("pretrain names the tensor and stage that exceed the adapter, and writ
       ...[`model.imageSize=${side},${side}`, "model.embedDims=1024,16,16", "batch.micro=2"],
     ],
     1,
-    /^Use a smaller batch, image or model: \w+ \[\d+,1024\] in stage encode takes \d+ MiB, and .* binds at most \d+ MiB$/,
+    new RegExp(
+      `^Use a smaller batch, image or model: linear \\[${side ** 2 / 8},1024\\] in stage encode ` +
+        "takes \\d+ MiB, and .* binds at most \\d+ MiB$",
+    ),
   );
   assert.ok(!await exists(never));
 });

@@ -29,7 +29,7 @@ import { inferDetector, PUBLISHED_DETECTOR } from "../../../src/pretrained_detec
 import { key } from "../../../src/random.ts";
 import { type Shape, type Tensor, tensor, zeros } from "../../../src/tensor.ts";
 import { entries } from "../../../src/tree.ts";
-import { random, sharedDevice, toTensor } from "../../check_op.ts";
+import { close, random, sharedDevice, toTensor } from "../../check_op.ts";
 import { ENCODER } from "../../pipelines/detect/tiny_detectors.ts";
 
 const BLANK = { uniform: (shape: Shape) => zeros(shape), normal: (shape: Shape) => zeros(shape) };
@@ -154,15 +154,24 @@ Deno.test("a training step gives finite losses and gradients of all parts, and r
   assert.deepEqual((await run()).values, values);
 });
 
-Deno.test("detectThings() gives boxes within the image, best first, and nothing in empty slots", async () => {
+/**
+ * What a detector with random parameters finds, at most 20 things an image: boxes, scores, classes and
+ * masks.
+ *
+ * @param seeds Of the images.
+ */
+async function thingsFound(seeds: readonly number[], before: number, after: number) {
   const device = await sharedDevice();
   const params = initMaskRcnn(TINY, initializer(key(3))) as Params;
-  const rule = evaluationRuleOf({ before: 60, after: 16 });
+  const rule = evaluationRuleOf({ before, after });
   const few = { ...rule, instances: { ...rule.instances, most: 20 } };
   const args = {
     params,
-    images: toTensor(random([1, 64, 64, 3], 5)),
-    filled: tensor([48, 64], [1, 2]),
+    images: tensor(
+      Float32Array.from(seeds.flatMap((seed) => [...random([64, 64, 3], seed).data])),
+      [seeds.length, 64, 64, 3],
+    ),
+    filled: tensor(seeds.flatMap(() => [48, 64]), [seeds.length, 2]),
   };
   const plan = await compile(
     device,
@@ -171,7 +180,22 @@ Deno.test("detectThings() gives boxes within the image, best first, and nothing 
     args,
   );
   const { boxes, scores, classes, masks } = await plan.runAsync(args);
-  const [edges, values, labels, shares] = await readAll(device, [boxes, scores, classes, masks]);
+  return await readAll(device, [boxes, scores, classes, masks]);
+}
+
+Deno.test("detectThings() finds in four images, whose proposals go in two parts, what it finds in each", async () => {
+  const seeds = [5, 6, 7, 8];
+  const together = await thingsFound(seeds, 300, 150); // 600 proposals
+  for (const [n, seed] of seeds.entries()) {
+    for (const [i, expected] of (await thingsFound([seed], 300, 150)).entries()) {
+      const size = expected.length;
+      close(together[i].subarray(n * size, (n + 1) * size), expected, 1e-5, `image ${n}`);
+    }
+  }
+});
+
+Deno.test("detectThings() gives boxes within the image, best first, and nothing in empty slots", async () => {
+  const [edges, values, labels, shares] = await thingsFound([5], 60, 16);
   const n = labels.findIndex((label) => label === 2);
   const count = n < 0 ? labels.length : n;
   assert.ok(count > 0);
