@@ -289,13 +289,14 @@ export async function fit<P extends Params, Batch extends Params>(
 }
 
 function lineOf(
-  { step, position, loss, lr, gradNorm, imagesPerSecond, dataWait }: StepMetrics,
+  { step, position, loss, terms, lr, gradNorm, imagesPerSecond, dataWait }: StepMetrics,
   images: number,
 ): MetricsLine {
   return {
     step,
     epoch: epochs(position, images),
     loss,
+    ...Object.fromEntries(Object.entries(terms).map(([name, part]) => [`loss_${name}`, part])),
     lr,
     grad_norm: gradNorm,
     images_per_s: Number(imagesPerSecond.toFixed(2)),

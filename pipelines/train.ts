@@ -40,6 +40,8 @@ export interface Place {
 /** What is known of a finished step. */
 export interface StepMetrics extends Place {
   readonly loss: number;
+  /** Parts of the loss, where the task names them. */
+  readonly terms: Readonly<Record<string, number>>;
   readonly lr: number;
   readonly gradNorm: number;
   readonly imagesPerSecond: number;
@@ -170,6 +172,9 @@ async function prepareWith<P extends Params, Batch extends Params>(
     ...[task, weights, total, call.stageOf, healthy.healthy] as const,
   );
   const update = await compile(device, fn, initial, options);
+  const names = Object.keys(total.terms);
+  const termsOf = (values: Float32Array) =>
+    Object.fromEntries(names.map((name, i) => [name, values[METRICS + stages.length + i]]));
   const profiled = { steps: 0, timings: [] as Timing[] };
   const batchBytes = leaves<Tensor>(example).reduce((n, x) => n + bytesOf(x), 0);
   const write = (to: Params, from: Params) => {
@@ -260,8 +265,8 @@ async function prepareWith<P extends Params, Batch extends Params>(
           const bad = done.find(({ values: [, , healthy] }) => healthy === 0);
           const good = bad ? done.slice(0, done.indexOf(bad)) : done;
           if (good.length > 0) {
-            yield good.map(({ step, values: [loss, gradNorm] }) => ({
-              ...{ ...step, loss, gradNorm },
+            yield good.map(({ step, values }) => ({
+              ...{ ...step, loss: values[0], terms: termsOf(values), gradNorm: values[1] },
               ...speed,
             }));
             since = performance.now();
@@ -269,7 +274,7 @@ async function prepareWith<P extends Params, Batch extends Params>(
           if (!bad) continue;
           const find = (batch: Batch) => gradient.firstNonFinite(argumentsFor(batch, 0));
           const location = await locate(task, bad.step.position - samples, find);
-          const flags = bad.values.subarray(METRICS);
+          const flags = bad.values.subarray(METRICS, METRICS + stages.length);
           const stage = stages[flags.indexOf(0)] ?? "optimizer";
           throw new NonFiniteError(bad.step.step, bad.step.position, stage, location);
         }

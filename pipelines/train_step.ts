@@ -25,10 +25,13 @@ export type Weights<P extends Params = Params> = {
   readonly ema?: Params;
 };
 
-/** A loss, with what its batch tells of running statistics: values by the paths of these. */
+/** A loss, with what else its batch tells. */
 export interface Measured {
   readonly loss: Tensor;
-  readonly statistics: Readonly<Record<string, Tensor>>;
+  /** Parts of the loss by name, to be watched; none if left out. */
+  readonly terms?: Readonly<Record<string, Tensor>>;
+  /** Values of running statistics, by the paths of these; none if left out. */
+  readonly statistics?: Readonly<Record<string, Tensor>>;
 }
 
 /** What a task gives to the loop. */
@@ -78,6 +81,8 @@ export interface Total {
   readonly [name: string]: Params;
   readonly loss: Tensor;
   readonly grads: Params;
+  /** Parts of the loss. */
+  readonly terms: Params;
   /** What the batches tell of running statistics. */
   readonly statistics: Params;
   readonly finite: Flags;
@@ -146,14 +151,14 @@ export function gradientWith<P extends Params, Batch extends Params>(
     { trainable, frozen, running, batch, sofar, first, scale }: GradientArgs<Batch>,
   ): { sofar: Total } => {
     const params = join(task.params, trainable, frozen, running);
-    const { loss, statistics } = recomputingBlocks(
+    const { loss, terms, statistics } = recomputingBlocks(
       task.recompute ?? false,
       () => measured(task.loss({ params, batch })),
     );
     const finite = checked(task, loss); // before the gradient, so that it need not keep what is checked
     const grads = grad(scale ? mul(loss, scale) : loss, trainable);
     for (const [path, { stage }] of entries<Tensor>(grads)) stageOf.set(path, stage ?? "gradient");
-    const fresh: Total = { loss, grads, statistics, finite };
+    const fresh: Total = { loss, grads, terms, statistics, finite };
     if (accumulate === 1) return { sofar: fresh };
     const sums = new Map(entries<Tensor>(sofar));
     return inStage("accumulate", () => ({
@@ -167,8 +172,8 @@ export function gradientWith<P extends Params, Batch extends Params>(
   };
 }
 
-function measured(loss: Tensor | Measured): Measured {
-  return "statistics" in loss ? loss : { loss, statistics: {} };
+function measured(result: Tensor | Measured): Required<Measured> {
+  return { terms: {}, statistics: {}, ...("loss" in result ? result : { loss: result }) };
 }
 
 /** Which parameters an optimizer changes, a step averages, or neither. */
@@ -201,11 +206,12 @@ export function zeroTotal<P extends Params, Batch extends Params>(
   },
 ): Total {
   const params = join(task.params, trainable, frozen, running);
-  const { loss, statistics } = measured(task.loss({ params, batch }));
+  const { loss, terms, statistics } = measured(task.loss({ params, batch }));
   const zero = ({ shape }: Tensor) => zeros(shape);
   return {
     loss: scalar(0),
     grads: map<Tensor, Tensor>(trainable, zero),
+    terms: map<Tensor, Tensor>(terms, zero),
     statistics: map<Tensor, Tensor>(statistics, zero),
     finite: map<Tensor, Tensor>(checked(task, loss), () => scalar(1)),
   };
@@ -219,7 +225,7 @@ function checked<P extends Params, Batch extends Params>(
   return checks ? inStage("checks", () => forwardFlags(loss)) : {};
 }
 
-/** Numbers that a step leaves before its stages' flags: loss, norm, health. */
+/** Numbers that a step leaves before its stages' flags, and these before its loss's parts: loss, norm, health. */
 export const METRICS = 3;
 
 /** Clips, checks and applies; `healthy` turns 0 at the first bad step, and nothing changes after it. */
@@ -255,7 +261,8 @@ export function updateWith<P extends Params, Batch extends Params>(
         where(guard.gain, add(mul(1 - share, old), mul(share, now)), old);
       const news = new Map(Object.entries(total.statistics as Record<string, Tensor>));
       const latest = new Map(entries<Tensor>(updated));
-      const numbers = [total.loss, norm, health, ...flags].map((x) => reshape(x, [1]));
+      const terms = Object.values(total.terms as Record<string, Tensor>);
+      const numbers = [total.loss, norm, health, ...flags, ...terms].map((x) => reshape(x, [1]));
       return {
         trainable: updated,
         running: map<Tensor, Tensor>(

@@ -159,6 +159,7 @@ export function detectStages(
     }),
     loss: stage("loss", ({ losses, statistics }) => ({
       loss: sumOf(losses),
+      terms: losses,
       statistics: Object.assign({}, ...statistics.map((measured) => measured())),
     })),
     optimizer: adamW({

@@ -110,9 +110,9 @@ export const segmentQuickstart: SegmentPreset = {
     layerDecay: 1,
     clipNorm: 1,
   },
-  schedule: { epochs: 7, warmupEpochs: 0.2, steps: null }, // 1200 scenes: 300 updates an epoch
-  checkpoint: { every: 300, keep: 2 },
-  report: { every: 700, images: 6 },
+  schedule: { epochs: 12, warmupEpochs: 0.2, steps: null }, // 1200 scenes: 300 updates an epoch
+  checkpoint: { every: 600, keep: 2 },
+  report: { every: 1200, images: 6 },
 };
 
 /** From the smallest to the largest. */

@@ -15,6 +15,11 @@ interface Quantity {
 const QUANTITIES: Readonly<Record<string, Quantity>> = {
   loss: { title: "Loss", unit: "loss", scale: "auto", look: "noisy" },
   val_loss: { title: "Validation loss", unit: "loss", scale: "auto", look: "plain" },
+  loss_objectness: { title: "Loss: objectness of anchors", unit: "loss", look: "noisy" },
+  loss_proposal: { title: "Loss: boxes of proposals", unit: "loss", look: "noisy" },
+  loss_classification: { title: "Loss: classes of regions", unit: "loss", look: "noisy" },
+  loss_box: { title: "Loss: boxes of things", unit: "loss", look: "noisy" },
+  loss_mask: { title: "Loss: masks of things", unit: "loss", look: "noisy" },
   val_top1: {
     title: "Validation top-1",
     unit: "% of the images",

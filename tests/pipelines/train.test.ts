@@ -7,7 +7,7 @@ import { linear } from "../../src/ops/matmul.ts";
 import { mean } from "../../src/ops/reduce.ts";
 import { adamW } from "../../src/optim.ts";
 import { key, uniform } from "../../src/random.ts";
-import { type Tensor, tensor } from "../../src/tensor.ts";
+import { scalar, type Tensor, tensor } from "../../src/tensor.ts";
 import { leaves } from "../../src/tree.ts";
 
 const [N, IN, OUT, ACCUMULATE, STEPS] = [4, 3, 2, 2, 12];
@@ -185,7 +185,7 @@ Deno.test("prepare() stops at a bad step with the parameters from before it", as
   device.gpu.destroy();
 });
 
-Deno.test("prepare() mixes running statistics of all micro-batches, and none of a bad step", async () => {
+Deno.test("prepare() averages parts of the loss and running statistics over micro-batches, a bad step's not", async () => {
   const device = await openDevice();
   const values = [1, 3, 10, 20, 5, NaN];
   const trainer = await prepare<{ w: Tensor; seen: Tensor }, { x: Tensor }>(device, {
@@ -193,6 +193,7 @@ Deno.test("prepare() mixes running statistics of all micro-batches, and none of 
     running: { paths: (path) => path === "seen", momentum: 0.5 },
     loss: ({ params, batch }) => ({
       loss: mean(square(sub(params.w, batch.x))),
+      terms: { zero: scalar(0), batch: mean(batch.x) },
       statistics: { seen: batch.x },
     }),
     optimizer: adamW(SETTINGS),
@@ -201,7 +202,12 @@ Deno.test("prepare() mixes running statistics of all micro-batches, and none of 
     },
     ...{ clipNorm: null, microBatch: 1, accumulate: 2, rate: () => 0.1, steps: 3 },
   });
-  await assert.rejects(Array.fromAsync(trainer.run()), NonFiniteError);
+  const terms: unknown[] = [];
+  const run = async () => {
+    for await (const group of trainer.run()) terms.push(...group.map(({ terms }) => terms));
+  };
+  await assert.rejects(run(), ({ stage }: NonFiniteError) => stage === "loss");
+  assert.deepEqual(terms, [{ zero: 0, batch: 2 }, { zero: 0, batch: 15 }]);
   const { params } = await trainer.snapshot();
   const { data } = params.seen.source as { data: Float32Array };
   // Means of 2 and 15, each weighing a half; the third step is bad.

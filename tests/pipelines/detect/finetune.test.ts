@@ -16,6 +16,11 @@ await writeTraining(DATA, PRETRAINED);
 interface DetectMetrics {
   readonly step: number;
   readonly loss: number;
+  readonly loss_objectness: number;
+  readonly loss_proposal: number;
+  readonly loss_classification: number;
+  readonly loss_box: number;
+  readonly loss_mask: number;
   readonly val_box_ap50?: number;
   readonly val_mask_ap50?: number;
   readonly val_box_ap?: number;
@@ -46,6 +51,12 @@ Deno.test("finetune detect learns to find squares; eval detect and detect find t
   const metrics = await metricsOf(OUT) as unknown as DetectMetrics[];
   // Better proposals bring harder regions, so the loss tells little: figures do.
   assert.ok(metrics.at(-1)!.loss < metrics[0].loss, `${metrics.at(-1)!.loss}`);
+  for (const line of metrics) {
+    const { loss_objectness, loss_proposal, loss_classification, loss_box, loss_mask } = line;
+    const sum = loss_objectness + loss_proposal + loss_classification + loss_box + loss_mask;
+    assert.ok(Math.abs(sum - line.loss) < 1e-5 * line.loss, JSON.stringify(line));
+  }
+  assert.ok(metrics.at(-1)!.loss_mask < metrics[0].loss_mask, `${metrics.at(-1)!.loss_mask}`);
   const measured = metrics.filter(({ val_box_ap50 }) => val_box_ap50 !== undefined);
   assert.deepEqual(measured.map(({ step }) => step), [60, 120]);
   const { val_box_ap50, val_mask_ap50 } = measured[1];
