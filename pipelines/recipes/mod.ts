@@ -78,17 +78,25 @@ export type AnyFinetunePreset =
   | SegmentPreset
   | DetectPreset;
 
+const anyFinetuneRecipes: readonly AnyFinetunePreset[] = [
+  ...finetuneRecipes,
+  ...videoFinetuneRecipes,
+  ...segmentRecipes,
+  ...detectRecipes,
+];
+
 /**
  * Finds any recipe of fine-tuning by its name.
  *
  * @throws {UsageError} As {@linkcode findRecipe}.
  */
 export function findAnyFinetuneRecipe(name: string): AnyFinetunePreset {
-  return findIn<AnyFinetunePreset>(
-    [...finetuneRecipes, ...videoFinetuneRecipes, ...segmentRecipes, ...detectRecipes],
-    name,
-  );
+  return findIn(anyFinetuneRecipes, name);
 }
+
+type ModelRecipe = Recipe | VideoRecipe | AnyFinetunePreset;
+
+const modelRecipes: readonly ModelRecipe[] = [...pretrainRecipes, ...anyFinetuneRecipes];
 
 /**
  * Finds a recipe that trains a whole model, by its name: of pretraining or of fine-tuning.
@@ -96,22 +104,17 @@ export function findAnyFinetuneRecipe(name: string): AnyFinetunePreset {
  * @throws {UsageError} As {@linkcode findRecipe}.
  */
 export function findModelRecipe(name: string): ModelRecipe {
-  return findIn<ModelRecipe>(
-    [
-      ...pretrainRecipes,
-      ...finetuneRecipes,
-      ...videoFinetuneRecipes,
-      ...segmentRecipes,
-      ...detectRecipes,
-    ],
-    name,
-  );
+  return findIn(modelRecipes, name);
 }
-
-type ModelRecipe = Recipe | VideoRecipe | AnyFinetunePreset;
 
 /** Recipes of linear probes. */
 export const probeRecipes: readonly ProbePreset[] = [linprobe, linprobeFashion, linprobeImagenet];
+
+/** All that a run may follow. */
+export const allRecipes: readonly (ModelRecipe | ProbePreset)[] = [
+  ...modelRecipes,
+  ...probeRecipes,
+];
 
 /**
  * Finds a recipe of a linear probe by its name.

@@ -1,6 +1,5 @@
 /** The settings of runs, as tables. */
-import { finetuneRecipes, pretrainRecipes, probeRecipes } from "../recipes/mod.ts";
-import { videoFinetuneRecipes } from "../recipes/video_finetune.ts";
+import { allRecipes, pretrainRecipes } from "../recipes/mod.ts";
 import { type Cell, type Html, html, pairs } from "./html.ts";
 import type { RunRecord, Settings } from "./record.ts";
 
@@ -21,12 +20,7 @@ function textOf(value: unknown): string {
 
 /** The recipe of a run by group, with the fields marked that differ from the recipe of its name. */
 export function recipeSection({ recipe }: RunRecord): Html {
-  const standard = [
-    ...pretrainRecipes,
-    ...finetuneRecipes,
-    ...videoFinetuneRecipes,
-    ...probeRecipes,
-  ].find(({ name }) => name === recipe.name);
+  const standard = allRecipes.find(({ name }) => name === recipe.name);
   const isPreset = !pretrainRecipes.some(({ name }) => name === recipe.name); // a checkpoint completes it
   const defaults = new Map(standard && fieldsOf(standard as unknown as Settings));
   const groups = new Map<string, (readonly [string, Cell])[]>();

@@ -63,7 +63,10 @@ Deno.test("finetune detect learns to find squares; eval detect and detect find t
   assert.ok(val_box_ap50! > 0.3 && val_mask_ap50! > 0.3, JSON.stringify(measured));
   const overlays = await sharp(`${OUT}/overlays.png`).metadata();
   assert.ok(overlays.width! > 512 && overlays.height! > 512, "two images, two columns");
-  assert.match(await Deno.readTextFile(`${OUT}/report.html`), /<h2>Predictions<\/h2>/);
+  const report = await Deno.readTextFile(`${OUT}/report.html`);
+  assert.match(report, /<h2>Predictions<\/h2>/);
+  assert.match(report, /<h3>Loss: masks of things<\/h3>/);
+  assert.match(report, /Changed from detect: /);
 
   const { classNames, facts, settings } = await loadDetector(BEST);
   assert.deepEqual(classNames, ["red", "blue"]);

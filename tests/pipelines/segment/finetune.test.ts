@@ -98,6 +98,7 @@ Deno.test("finetune segment learns masks, validates, keeps the best, and shows w
   assert.ok(distance(late, truth) < distance(original, truth));
   const report = await Deno.readTextFile(`${out}/report.html`);
   assert.match(report, /<h2>Predictions<\/h2>/);
+  assert.match(report, /Changed from segment: /);
   assert.match(report, /<dt>Validation mIoU<\/dt>\s*<dd>\d+\.\d+ ?%/);
   assert.match(report, /alt="Images, truth"/);
   assert.match(report, /alt="Predictions, step 24"/);
