@@ -225,7 +225,7 @@ function checked<P extends Params, Batch extends Params>(
   return checks ? inStage("checks", () => forwardFlags(loss)) : {};
 }
 
-/** Numbers that a step leaves before its stages' flags, and these before its loss's parts: loss, norm, health. */
+/** Loss, norm, health: the numbers that a step leaves first. Its stages' flags and its loss's parts follow. */
 export const METRICS = 3;
 
 /** Clips, checks and applies; `healthy` turns 0 at the first bad step, and nothing changes after it. */
