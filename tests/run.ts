@@ -1,30 +1,80 @@
 /**
- * Runs `deno test` with the arguments given, and judges it by what its tests did.
+ * Runs the tests, and judges them by what they did.
  *
- * After the last test, while the process ends, the native libraries beneath (Mesa's software driver,
+ * Without paths every test is run, by two processes side by side: drivers compile kernels on one
+ * core, and in a fresh checkout that is most of the time. With paths, or a filter, `deno test` gets
+ * the arguments as they are.
+ *
+ * After the last test, while a process ends, the native libraries beneath (Mesa's software driver,
  * libvips) rarely abort it: "corrupted size vs. prev_size". Where `deno test` has said before that no
  * test failed, that is reported and does not count as a failure.
  *
- *     deno run --allow-run=deno tests/run.ts [arguments of deno test]
+ *     deno run --allow-read=tests --allow-run=deno tests/run.ts [arguments of deno test]
  */
 const ABORTED = 134; // 128 + SIGABRT
+/** Where examples in comments are: they are tests, too. */
+const SOURCES = ["mod.ts", "src", "data", "pipelines", "examples"];
 
-const child = new Deno.Command("deno", {
-  args: ["test", ...Deno.args],
-  stdout: "piped",
-  stderr: "inherit",
-}).spawn();
+/** What a process of tests came to. */
+interface Outcome {
+  readonly code: number;
+  readonly passed: number;
+  readonly failed: number;
+}
 
-let last = ""; // end of the output, without colours
-for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-  await Deno.stdout.write(new TextEncoder().encode(text));
-  // deno-lint-ignore no-control-regex -- colours are control characters
-  last = (last + text.replaceAll(/\x1b\[[0-9;]*m/g, "")).slice(-4096);
+async function run(args: readonly string[], write: (text: string) => void): Promise<Outcome> {
+  const child = new Deno.Command("deno", {
+    args: ["test", ...args],
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  let last = ""; // end of the output, without colours
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    write(text);
+    // deno-lint-ignore no-control-regex -- colours are control characters
+    last = (last + text.replaceAll(/\x1b\[[0-9;]*m/g, "")).slice(-4096);
+  }
+  const { code, signal } = await child.status;
+  const [, verdict, passed, failed] =
+    /^(ok|FAILED) \| (\d+) passed.* \| (\d+) failed/m.exec(last) ?? [];
+  const counts = { passed: Number(passed ?? 0), failed: Number(failed ?? 0) };
+  const isAborted = code === ABORTED || signal === "SIGABRT";
+  if (isAborted && verdict === "ok" && counts.failed === 0) {
+    console.error("All tests passed; a native library aborted the process while it ended");
+    return { code: 0, ...counts };
+  }
+  return { code, ...counts };
 }
-const { code, signal } = await child.status;
-const isAborted = code === ABORTED || signal === "SIGABRT";
-if (isAborted && /^ok \| \d+ passed.* \| 0 failed/m.test(last)) {
-  console.error("All tests passed; a native library aborted the process while it ended");
-  Deno.exit(0);
+
+/** Test files below a folder, in order. */
+function testFiles(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
+    const path = `${folder}/${name}`;
+    return isDirectory ? testFiles(path) : name.endsWith(".test.ts") ? [path] : [];
+  }).sort();
 }
+
+const show = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
+
+if (Deno.args.some((arg) => !arg.startsWith("-") || arg.startsWith("--filter"))) {
+  Deno.exit((await run(Deno.args, show)).code);
+}
+
+const began = performance.now();
+const files = testFiles("tests");
+const held: string[] = []; // of the second process, shown after the first
+const outcomes = await Promise.all([
+  run([...Deno.args, ...files.filter((_, i) => i % 2 === 0)], show),
+  run([...Deno.args, ...files.filter((_, i) => i % 2 === 1), ...SOURCES], (text) => {
+    held.push(text);
+  }),
+]);
+held.forEach(show);
+const total = (of: "passed" | "failed") => outcomes.reduce((n, outcome) => n + outcome[of], 0);
+const code = outcomes.find(({ code }) => code !== 0)?.code ?? 0;
+console.log(
+  `${code === 0 ? "ok" : "FAILED"} | ${total("passed")} passed | ${total("failed")} failed (${
+    Math.round((performance.now() - began) / 1000)
+  } s, two processes)`,
+);
 Deno.exit(code);
