@@ -12,8 +12,8 @@
  *     deno run --allow-read=tests --allow-run=deno tests/run.ts [arguments of deno test]
  */
 const ABORTED = 134; // 128 + SIGABRT
-/** Where examples in comments are: they are tests, too. */
-const SOURCES = ["mod.ts", "src", "data", "pipelines", "examples"];
+/** Where examples in text and comments are: they are tests, too. */
+const SOURCES = ["README.md", "mod.ts", "src", "data", "pipelines", "examples"];
 
 /** What a process of tests came to. */
 interface Outcome {
@@ -64,10 +64,8 @@ const began = performance.now();
 const files = testFiles("tests");
 const held: string[] = []; // of the second process, shown after the first
 const outcomes = await Promise.all([
-  run([...Deno.args, ...files.filter((_, i) => i % 2 === 0)], show),
-  run([...Deno.args, ...files.filter((_, i) => i % 2 === 1), ...SOURCES], (text) => {
-    held.push(text);
-  }),
+  run([...Deno.args, ...files.filter((_, i) => i % 2 === 0), ...SOURCES], show),
+  run([...Deno.args, ...files.filter((_, i) => i % 2 === 1)], (text) => held.push(text)),
 ]);
 held.forEach(show);
 const total = (of: "passed" | "failed") => outcomes.reduce((n, outcome) => n + outcome[of], 0);
