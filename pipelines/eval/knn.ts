@@ -31,8 +31,8 @@ export interface KnnOptions {
   readonly temperature?: number;
 }
 
-/** Rows of a product: 1024 × 8192 similarities are 32 MiB. */
-const [QUERIES, REFERENCES] = [1024, 8192];
+/** Rows of a product: 1024 × 2048 similarities are 8 MiB, which the host can read without new pages. */
+const [QUERIES, REFERENCES] = [1024, 2048];
 
 /**
  * Classifies features by the votes of their nearest neighbours. A class without a vote is not among

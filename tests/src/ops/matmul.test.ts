@@ -352,6 +352,27 @@ Deno.test("linear() matches float64 with and without bias, for any leading axes"
   );
 });
 
+Deno.test("linear() of columns that are no multiple of four", async (t) => {
+  for (const [name, open] of [["a CPU adapter", sharedDevice], ["a GPU", gpuLike]] as const) {
+    await t.step(
+      `${name}, split`,
+      async () =>
+        checkOp(linear, linearReference, [[1536, 8], [10, 8], [10]], {
+          device: await open(),
+          positions: 12,
+        }),
+    );
+    await t.step(
+      `${name}, several tiles`,
+      async () =>
+        checkOp(linear, linearReference, [[33, 68], [67, 68], [67]], {
+          device: await open(),
+          positions: 12,
+        }),
+    );
+  }
+});
+
 Deno.test("linear() splits the long sum of its weight gradient", async (t) => {
   // 1536 rows are six parts of 256; 1031 is prime, and stays one.
   for (
