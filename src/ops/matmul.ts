@@ -204,13 +204,14 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
 }
 
 /**
- * x [R, I] · Wᵀ, W [O, I], whose weight gradient adds over many rows. Rows of the result are filled up
- * to fours, for fast kernels: a head of ten classes has twelve columns, until they are cut off.
+ * x [R, I] · Wᵀ, W [O, I], whose weight gradient adds over many rows. Where x and W are read in
+ * fours, rows of the result are filled up to fours: a head of ten classes has twelve columns, until
+ * they are cut off.
  */
 function rowProduct(x: Tensor, weight: Tensor): Tensor {
   const [R, I] = x.shape;
   const [O] = weight.shape;
-  const columns = 4 * Math.ceil(O / 4);
+  const columns = I % 4 === 0 ? 4 * Math.ceil(O / 4) : O;
   const product: Product = {
     ...{ M: R, N: O, K: I, outer: 1, inner: 1, scale: 1 },
     a: { offset: 0, outer: 0, inner: 0, row: I },
