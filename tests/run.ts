@@ -54,7 +54,10 @@ function testFiles(folder: string): string[] {
   }).sort();
 }
 
-const show = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
+function show(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+}
 
 if (Deno.args.some((arg) => !arg.startsWith("-") || arg.startsWith("--filter"))) {
   Deno.exit((await run(Deno.args, show)).code);
