@@ -43,7 +43,7 @@ on stdout is one JSON object.`;
 const BRIEF_PRETRAINING = ["batch.micro=128", "batch.effective=128", "optimizer.blr=4e-3"];
 /** No time to overfit: nothing is smoothed, dropped or cropped. Chosen on held-out training images. */
 const BRIEF_FINETUNING = [
-  ...["batch.micro=64", "batch.effective=64", "optimizer.blr=12e-3", "optimizer.layerDecay=1"],
+  ...["batch.micro=128", "batch.effective=128", "optimizer.blr=8e-3", "optimizer.layerDecay=1"],
   ...["mix.smoothing=0", "model.dropPath=0", "data.crop.scale=1,1"],
 ];
 /** Of all tokens side by side; the rate is the better of 1 and 4, for 20 epochs, on held-out images. */

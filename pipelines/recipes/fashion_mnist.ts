@@ -25,6 +25,7 @@ export const fashionMnist: Recipe = {
     decoderDim: 32,
     decoderDepth: 1,
     decoderHeads: 1,
+    normPix: false, // patches of 16 pixels are mostly flat: normalising makes their noise the target
   },
   data: {
     ...pretraining.data,
@@ -63,5 +64,6 @@ export const fashionMnistMae: Recipe = {
     decoderDim: 32,
     decoderDepth: 1,
     decoderHeads: 1,
+    normPix: fashionMnist.model.normPix,
   },
 };
