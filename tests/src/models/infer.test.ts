@@ -37,7 +37,8 @@ Deno.test("inferSettings() finds every recipe's model in the shapes of its param
     const hints = name.startsWith("fashion_mnist")
       ? { heads: model.heads, decoderHeads: model.decoderHeads }
       : {};
-    const inferred = inferSettings(shapesOf(model), hints);
+    const metadata = { args: { norm_pix_loss: model.normPix } }; // no shape tells
+    const inferred = inferSettings(shapesOf(model), { ...hints, metadata });
     assert.deepEqual(inferred, { settings: model, hasDecoder: true }, name);
   }
 });
