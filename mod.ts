@@ -74,7 +74,7 @@ export {
   drawsOf,
   initSegmenter,
   segment,
-  segmenterLoss,
+  segmenterLosses,
   segmenterMaps,
   type SegmenterParams,
   segmenterScores,

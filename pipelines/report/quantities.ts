@@ -20,6 +20,8 @@ const QUANTITIES: Readonly<Record<string, Quantity>> = {
   loss_classification: { title: "Loss: classes of regions", unit: "loss", look: "noisy" },
   loss_box: { title: "Loss: boxes of things", unit: "loss", look: "noisy" },
   loss_mask: { title: "Loss: masks of things", unit: "loss", look: "noisy" },
+  loss_main: { title: "Loss: UPerNet", unit: "loss", look: "noisy" },
+  loss_auxiliary: { title: "Loss: auxiliary head, weighted", unit: "loss", look: "noisy" },
   val_top1: {
     title: "Validation top-1",
     unit: "% of the images",

@@ -19,13 +19,14 @@ import {
   type Scores,
   segmenterDecays,
   segmenterLayerDecay,
-  segmenterLoss,
+  segmenterLosses,
   segmenterMaps,
   type SegmenterMode,
   type SegmenterParams,
   segmenterScores,
   type SegmenterSettings,
 } from "../../src/models/segmenter.ts";
+import { add } from "../../src/ops/map.ts";
 import { adamW, type Optimizer, type Params } from "../../src/optim.ts";
 import { fold, key, uniform } from "../../src/random.ts";
 import { factorOf } from "../../src/rules.ts";
@@ -125,10 +126,14 @@ export function segmentStages(
       ...encoded,
       ...segmenterScores(encoded.params, settings, encoded.maps, encoded.mode),
     })),
-    loss: stage("loss", (scored) => ({
-      loss: segmenterLoss(scored, scored.batch.labels),
-      statistics: scored.statistics(),
-    })),
+    loss: stage("loss", (scored) => {
+      const losses = segmenterLosses(scored, scored.batch.labels);
+      return {
+        loss: add(losses.main, losses.auxiliary),
+        terms: losses,
+        statistics: scored.statistics(),
+      };
+    }),
     optimizer: adamW({
       ...optimizer,
       decays: segmenterDecays,

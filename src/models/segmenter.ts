@@ -7,7 +7,7 @@
 import type { Initializer } from "../init.ts";
 import { labelCrossEntropy } from "../ops/cross_entropy.ts";
 import { dropPath } from "../ops/drop_path.ts";
-import { add, mul } from "../ops/map.ts";
+import { mul } from "../ops/map.ts";
 import { mean } from "../ops/reduce.ts";
 import { resizeBilinear } from "../ops/resample.ts";
 import { reshape, slice } from "../ops/shape.ts";
@@ -125,9 +125,19 @@ export function segmenterScores(
   return { logits, auxiliary };
 }
 
+/** Parts of the loss, whose sum is minimised. */
+export type SegmenterLosses = {
+  readonly main: Tensor;
+  /** With its weight, 0.4. */
+  readonly auxiliary: Tensor;
+};
+
 /** Both heads' cross entropies with labels `[N, H, W]`, u32; those of K or more are ignored. */
-export function segmenterLoss({ logits, auxiliary }: Scores, labels: Tensor): Tensor {
-  return add(pixelLoss(logits, labels), mul(pixelLoss(auxiliary, labels), AUXILIARY_WEIGHT));
+export function segmenterLosses({ logits, auxiliary }: Scores, labels: Tensor): SegmenterLosses {
+  return {
+    main: pixelLoss(logits, labels),
+    auxiliary: mul(pixelLoss(auxiliary, labels), AUXILIARY_WEIGHT),
+  };
 }
 
 /**

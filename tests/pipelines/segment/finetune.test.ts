@@ -37,6 +37,8 @@ async function finetune(...args: string[]): Promise<Outcome> {
 interface SegmentMetrics {
   readonly step: number;
   readonly loss: number;
+  readonly loss_main: number;
+  readonly loss_auxiliary: number;
   readonly lr: number;
   readonly val_miou?: number;
   readonly val_macc?: number;
@@ -72,6 +74,10 @@ Deno.test("finetune segment learns masks, validates, keeps the best, and shows w
   const metrics = await metricsOf(out) as unknown as SegmentMetrics[];
   // No preference at first: ln 3, and 0.4 of it for the auxiliary head.
   assert.ok(Math.abs(metrics[0].loss - 1.4 * Math.log(3)) < 0.05, `${metrics[0].loss}`);
+  for (const { step, loss, loss_main, loss_auxiliary } of metrics) {
+    assert.ok(Math.abs(loss_main + loss_auxiliary - loss) < 1e-5 * loss, `step ${step}`);
+  }
+  assert.ok(Math.abs(metrics[0].loss_auxiliary - 0.4 * Math.log(3)) < 0.02, "its weight is in it");
   assert.ok(metrics.at(-1)!.loss < 0.6 * metrics[0].loss, `${metrics.at(-1)!.loss}`);
   const measured = metrics.filter(({ val_miou }) => val_miou !== undefined);
   assert.deepEqual(measured.map(({ step }) => step), [12, 24]);
