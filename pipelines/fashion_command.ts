@@ -36,8 +36,8 @@ Options:
 Rows: raw pixels; an encoder as drawn; MAE with a ViT of as many parameters; MCMAE whose convolutions
 see masked cells; MCMAE. The probe is of all final tokens side by side, nearest neighbours are by their
 mean; fine-tuning begins with the encoder. The test images are used for these figures alone. All
-settings are for brief runs; the defaults, for about an hour on two cores with AVX-512. The last line
-on stdout is one JSON object.`;
+settings are for brief runs; a seed takes about half an hour on two cores. The last line on stdout is
+one JSON object.`;
 
 /** What a single epoch asks for: more and larger updates than the recipes', which are for many. */
 const BRIEF_PRETRAINING = ["batch.micro=128", "batch.effective=128", "optimizer.blr=4e-3"];
