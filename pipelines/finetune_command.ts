@@ -40,7 +40,7 @@ import {
   runTraining,
   wordsOf,
 } from "./training_command.ts";
-import { parseWords, UsageError } from "./usage.ts";
+import { parseWords, recipeLines, UsageError } from "./usage.ts";
 import { finetuneVideo } from "./video/finetune_command.ts";
 import {
   completeClips,
@@ -49,22 +49,19 @@ import {
   type VideoFinetuneRecipe,
 } from "./video/finetune_recipe.ts";
 
-const list = (all: readonly { readonly name: string; readonly source: string }[]) =>
-  all.map(({ name, source }) => `  ${name.padEnd(21)}${source}`).join("\n");
-
 const HELP =
   `Fine-tune a pretrained encoder to tell classes apart, of images, of videos, of pixels or of things.
 
   deno task finetune [recipe] --checkpoint F --data DIR [options] [field.path=value …]
 
 Recipes for images:
-${list(finetuneRecipes)}
+${recipeLines(finetuneRecipes)}
 Recipes for videos, which want a model of clips:
-${list(videoFinetuneRecipes)}
+${recipeLines(videoFinetuneRecipes)}
 Recipes of segmentation, for images with masks, which want an MCMAE:
-${list(segmentRecipes)}
+${recipeLines(segmentRecipes)}
 Recipes of detection, for images with annotated things, which want an MCMAE of patches 4,2,2:
-${list(detectRecipes)}
+${recipeLines(detectRecipes)}
 
 Options:
   --checkpoint F Pretrained model: .safetensors of this project, or a published .pth

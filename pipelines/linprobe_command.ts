@@ -35,7 +35,7 @@ import {
 } from "./training_command.ts";
 import { classifierFeatures, type ClassifierParams } from "../src/models/classifier.ts";
 import { totalSteps } from "./pretrain.ts";
-import { parseWords, UsageError } from "./usage.ts";
+import { parseWords, recipeLines, UsageError } from "./usage.ts";
 
 const HELP = `Train one linear layer on the features of a frozen encoder.
 
@@ -46,7 +46,7 @@ anew in every epoch, so each step runs the encoder. --fast trains on features of
 computed once: nearly the same figure, many times sooner.
 
 Recipes:
-${probeRecipes.map(({ name, source }) => `  ${name.padEnd(19)}${source}`).join("\n")}
+${recipeLines(probeRecipes)}
 
 Options:
   --checkpoint F Pretrained model: .safetensors of this project, or a published .pth

@@ -22,13 +22,10 @@ import {
   runTraining,
   wordsOf,
 } from "./training_command.ts";
-import { parseWords, UsageError } from "./usage.ts";
+import { parseWords, recipeLines, UsageError } from "./usage.ts";
 import { prepareValidation } from "./validation.ts";
 import { pretrainVideo } from "./video/pretrain_command.ts";
 import { isVideo, validateVideo, type VideoRecipe } from "./video/recipe.ts";
-
-const list = (all: readonly { readonly name: string; readonly source: string }[]) =>
-  all.map(({ name, source }) => `  ${name.padEnd(22)}${source}`).join("\n");
 
 const HELP = `Pretrain a masked autoencoder on images or videos.
 
@@ -37,9 +34,9 @@ const HELP = `Pretrain a masked autoencoder on images or videos.
 With nothing else, it trains a tiny MCMAE on the photos that come with the project.
 
 Recipes for images:
-${list(recipes)}
+${recipeLines(recipes)}
 Recipes for videos:
-${list(videoRecipes)}
+${recipeLines(videoRecipes)}
 
 Options:
   --data DIR     Your images: a folder (of classes, of train/ and val/, or neither), a list file,

@@ -65,3 +65,10 @@ export function editDistance(a: string, b: string): number {
   }
   return row[b.length];
 }
+
+/** Lines of a help text: each recipe's name, then what it follows. */
+export function recipeLines(
+  recipes: readonly { readonly name: string; readonly source: string }[],
+): string {
+  return recipes.map(({ name, source }) => `  ${name.padEnd(26)}${source}`).join("\n");
+}

@@ -11,8 +11,14 @@ import {
 import { readRecipe } from "../../pipelines/run_folder.ts";
 import { validateFinetune } from "../../pipelines/finetune_recipe.ts";
 import { validateProbe } from "../../pipelines/probe_recipe.ts";
-import { findRecipe, finetuneRecipes, probeRecipes, recipes } from "../../pipelines/recipes/mod.ts";
-import { editDistance } from "../../pipelines/usage.ts";
+import {
+  allRecipes,
+  findRecipe,
+  finetuneRecipes,
+  probeRecipes,
+  recipes,
+} from "../../pipelines/recipes/mod.ts";
+import { editDistance, recipeLines } from "../../pipelines/usage.ts";
 
 // Pinned, so that the recipe may change.
 const quickstart = override(findRecipe("quickstart"), [
@@ -269,4 +275,9 @@ Deno.test("editDistance() counts insertions, deletions and replacements", () => 
   assert.equal(editDistance("kitten", "sitting"), 3);
   assert.equal(editDistance("", "abc"), 3);
   assert.equal(editDistance("same", "same"), 0);
+});
+
+Deno.test("the list of recipes parts every name from what it follows", () => {
+  const names = recipeLines(allRecipes).split("\n").map((line) => line.trim().split(/\s+/)[0]);
+  assert.deepEqual(names, allRecipes.map(({ name }) => name));
 });
