@@ -35,8 +35,9 @@ export interface ImageSplits {
 /**
  * Opens the images of a recipe, in any form that `findImages` knows.
  *
- * Those to validate on are those of `valPath`; else the split that the names at `path` tell; else
- * the share `valShare` of the samples, which a hash of their names holds out for good.
+ * Those to validate on are those of `valPath`; else the share `valShare` of the samples to train on,
+ * which a hash of their names holds out for good; else the split that the names at `path` tell. So a
+ * share leaves images that came for a test unseen.
  *
  * @throws {UsageError} If a folder or file that was asked for is missing, empty or bad, or the
  * share leaves no image on one side.
@@ -62,8 +63,7 @@ export async function openImages(
       const other = await findImages(valPath === BUNDLED ? photosFolder() : valPath, cache);
       return { train, val: alignClasses(other.val ?? other.train, train, valPath) };
     }
-    if (val) return { train, val: alignClasses(val, train, path) };
-    if (valShare === 0) return { train };
+    if (valShare === 0) return val ? { train, val: alignClasses(val, train, path) } : { train };
     const parts = holdOut(train, valShare);
     if (parts.train.length === 0) {
       throw new DataError(

@@ -123,7 +123,10 @@ export interface SampleSettings {
   readonly path: string | null;
   /** Samples to validate on, in any of these forms; `null` for those of `valShare`. */
   readonly valPath: string | null;
-  /** Share of the samples that is held out to validate on. */
+  /**
+   * Share of the training samples that is held out to validate on, so that another split stays unseen
+   * (masks and things have a share by default, which such a split replaces).
+   */
   readonly valShare: number;
   /** Folder for decoded, smaller samples; `null` decodes the originals each time. */
   readonly cache: string | null;

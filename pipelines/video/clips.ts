@@ -27,8 +27,8 @@ const HELD_OUT = ["val", "validation", "valid", "test"];
  * Opens the clips of a recipe, in any form that `findClips` knows, or a folder with `train` and `val`
  * (`validation`, `valid`) in it.
  *
- * Those to validate on are those of `valPath`, else of that subfolder, else the share `valShare` of the
- * videos. A subfolder `test` is left alone. `bundled:motions` are clips made of the bundled photos.
+ * Those to validate on are those of `valPath`, else the share `valShare` of the videos to train on,
+ * else those of that subfolder. A subfolder `test` is left alone. `bundled:motions` are clips made of the bundled photos.
  *
  * @throws {UsageError} If a folder or file that was asked for is missing, empty or bad.
  */
@@ -48,7 +48,7 @@ export async function openClips(
     const train = await find(folder, root);
     const valFolder = valPath !== null
       ? (await splitsIn(valPath)).heldOut ?? valPath
-      : heldOut?.endsWith("/test")
+      : valShare > 0 || heldOut?.endsWith("/test")
       ? undefined
       : heldOut;
     if (valFolder !== undefined) {

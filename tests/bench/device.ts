@@ -87,24 +87,51 @@ export async function* adapter(device: Device, ceilings: Ceilings): AsyncGenerat
   yield* dispatches(device);
 }
 
-/** Host time to encode and submit a plan of many small dispatches. */
+const DISPATCHES = 1000;
+
+/** Host time to encode and submit a plan of many small dispatches, and the same calls without a plan. */
 async function* dispatches(device: Device): AsyncGenerator<Line> {
+  const { gpu } = device;
   const args = { x: random(device, [8, 8], 3) };
   const plan = await compile(device, ({ x }) => {
     let y = x;
     // Softmax cannot be fused with its like, so that each is a dispatch.
-    for (let i = 0; i < 1000; i++) y = softmax(reshape(y, [8, 8]));
+    for (let i = 0; i < DISPATCHES; i++) y = softmax(reshape(y, [8, 8]));
     return { y };
   }, args);
-  const host: number[] = [];
+  const [x, y] = ["x", "y"].map((name) => createBuffer(device, 16, name));
+  const pipeline = pipelineOf(device, copySource, { size: 1 }, "copy");
+  const bindGroups = [[x, y], [y, x]].map((buffers) =>
+    gpu.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    })
+  );
+  const bare = () => {
+    const encoder = gpu.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    for (let i = 0; i < DISPATCHES; i++) {
+      pass.setBindGroup(0, bindGroups[i % 2]);
+      pass.dispatchWorkgroups(1, 1, 1);
+    }
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+  };
+  const host: number[][] = [[], []];
   for (let i = 0; i < 15; i++) {
-    const start = performance.now();
-    plan.run(args);
-    host.push(performance.now() - start);
-    await device.gpu.queue.onSubmittedWorkDone();
+    for (const [which, run] of [() => plan.run(args), bare].entries()) {
+      const start = performance.now();
+      run();
+      host[which].push(performance.now() - start);
+      await gpu.queue.onSubmittedWorkDone();
+    }
   }
-  const ms = median(host);
+  const [ms, bareMs] = host.map(median);
   yield { case: "replay-1000", ms, us_per_dispatch: 1000 * ms / plan.dispatches };
+  yield { case: "replay-1000-bare", ms: bareMs, us_per_dispatch: 1000 * bareMs / DISPATCHES };
   plan.destroy();
+  x.destroy();
+  y.destroy();
   free(Object.values(args));
 }

@@ -69,16 +69,22 @@ Deno.test("holdOut() picks among the images of an IDX file", async () => {
   }
 });
 
-Deno.test("openImages() prefers valPath to the folder's split, and that to valShare", async () => {
+Deno.test("openImages() holds a share of the folder's training images out, and leaves its split unseen", async () => {
   await using folder = await temporaryFolder();
   const { path } = folder;
   const [train, val, other] = [NAMES.slice(0, 5), NAMES.slice(5, 7), NAMES.slice(7)];
   await writeFolder(`${path}/data/train`, [...train, NAMES[6]]);
   await writeFolder(`${path}/data/val`, val);
   await writeFolder(`${path}/other`, other);
-  const split = await openImages({ path: `${path}/data`, valShare: 0.5 });
+  const split = await openImages({ path: `${path}/data` });
   assert.deepEqual(namesOf(split.val!), val);
   assert.deepEqual(namesOf(split.train), [...train, NAMES[6]]);
+  const shared = await openImages({ path: `${path}/data`, valShare: 0.5 });
+  assert.ok(shared.val!.length > 0 && shared.train.length > 0);
+  assert.deepEqual([...namesOf(shared.train), ...namesOf(shared.val!)].sort(), [
+    ...train,
+    NAMES[6],
+  ]);
   const valued = await openImages({ path: `${path}/data`, valPath: `${path}/other` });
   assert.deepEqual(namesOf(valued.val!), other);
   assert.deepEqual(valued.val!.classes, CLASSES);

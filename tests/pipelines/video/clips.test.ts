@@ -32,6 +32,14 @@ Deno.test("openClips() leaves a test split alone, which evaluations take", async
   assert.equal((await heldOutClips(folder.path, WHOLE)).source.length, 2);
 });
 
+Deno.test("openClips() holds a share of the clips to train on out, and leaves val/ unseen", async () => {
+  const names = Array.from({ length: 12 }, (_, i) => `train/a/${i}.mp4`);
+  await using folder = await folderOf(...names, "val/a/unseen.mp4");
+  const { train, val } = await openClips({ ...WHOLE, path: folder.path, valShare: 0.5 });
+  assert.ok(train.length > 0 && val!.length > 0);
+  assert.equal(train.length + val!.length, names.length);
+});
+
 Deno.test("heldOutClips() says where there is no split", async () => {
   await using folder = await folderOf("a/1.mp4", "b/2.mp4");
   const { source, isHeldOut } = await heldOutClips(folder.path, WHOLE);
