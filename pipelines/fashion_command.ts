@@ -39,8 +39,6 @@ mean; fine-tuning begins with the encoder. The test images are used for these fi
 settings are for brief runs; a seed takes about half an hour on two cores. The last line on stdout is
 one JSON object.`;
 
-/** What a single epoch asks for: more and larger updates than the recipes', which are for many. */
-const BRIEF_PRETRAINING = ["batch.micro=128", "batch.effective=128", "optimizer.blr=4e-3"];
 /** No time to overfit: nothing is smoothed, dropped or cropped. Chosen on held-out training images. */
 const BRIEF_FINETUNING = [
   ...["batch.micro=128", "batch.effective=128", "optimizer.blr=8e-3", "optimizer.layerDecay=1"],
@@ -78,8 +76,8 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   }
   const pretraining = (name: string) =>
     override(findRecipe(name), [
-      ...[`data.path=${data}`, ...paceOf(values["pretrain-epochs"], 0.1)],
-      ...BRIEF_PRETRAINING,
+      `data.path=${data}`,
+      ...paceOf(values["pretrain-epochs"], 0.1),
     ]);
   const ways = waysOf(pretraining("fashion_mnist"), pretraining("fashion_mnist_mae"));
   const finetuning = override(findFinetuneRecipe("finetune_fashion"), [
