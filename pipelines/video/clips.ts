@@ -28,7 +28,8 @@ const HELD_OUT = ["val", "validation", "valid", "test"];
  * (`validation`, `valid`) in it.
  *
  * Those to validate on are those of `valPath`, else the share `valShare` of the videos to train on,
- * else those of that subfolder. A subfolder `test` is left alone. `bundled:motions` are clips made of the bundled photos.
+ * else those of that subfolder. A subfolder `test` is left alone. `bundled:motions` are clips made of
+ * the bundled photos.
  *
  * @throws {UsageError} If a folder or file that was asked for is missing, empty or bad.
  */
