@@ -27,7 +27,7 @@ import { complete } from "./from_checkpoint.ts";
 import { type FeatureProbe, probeFeatures } from "./linprobe.ts";
 import { initialParams, pretrainTask } from "./pretrain.ts";
 import { override, type Recipe } from "./recipe.ts";
-import { initialWeights, prepare } from "./train.ts";
+import { prepare } from "./train.ts";
 import { UsageError } from "./usage.ts";
 
 /** Images and settings of the comparison. */
@@ -36,6 +36,7 @@ export interface FashionSettings {
   readonly test: ImageSource;
   /** Where checkpoints of the encoders go. */
   readonly folder: string;
+  /** Of no epochs: nothing is fine-tuned. */
   readonly finetuning: FinetunePreset;
   readonly probe: FeatureProbe;
   /** Is told what is being done. */
@@ -140,10 +141,12 @@ export async function measureWay(
     { train: train.tokens, test: test.tokens },
     { train: train.mean, test: test.mean },
   );
-  settings.say("fine-tuning");
-  const { top1, parameters } = await finetuned(device, settings, checkpoint, seed);
+  const classifier = await classifierFrom(checkpoint, settings.finetuning, seed);
+  const top1 = settings.finetuning.schedule.epochs > 0
+    ? await finetuned(device, settings, classifier)
+    : undefined;
   return {
-    ...{ way: name, seed, ...figures, finetuned: top1, parameters },
+    ...{ way: name, seed, ...figures, finetuned: top1, parameters: encoderSize(classifier.params) },
     ...{ pretrainSeconds, seconds: since(began) },
   };
 }
@@ -218,19 +221,39 @@ async function measureFeatures(
   return { linprobe, knn };
 }
 
-async function finetuned(
-  device: Device,
-  { train, test, finetuning, say }: FashionSettings,
+/** A classifier, and how it is fine-tuned. */
+interface Start {
+  readonly recipe: FinetuneRecipe;
+  readonly classifier: ReturnType<typeof classifierOf>;
+  readonly params: ClassifierParams;
+}
+
+/** Puts a new head on an encoder. */
+async function classifierFrom(
   checkpoint: string,
+  finetuning: FinetunePreset,
   seed: number,
-): Promise<{ top1: number; parameters: number }> {
+): Promise<Start> {
   const recipe = { ...await complete(finetuning, checkpoint), seed } as unknown as FinetuneRecipe;
   const classifier = classifierOf(recipe, CLASSES);
-  const { params } = await loadClassifier(
-    checkpoint,
-    classifier,
-    initialClassifier(recipe, classifier),
-  );
+  const initial = initialClassifier(recipe, classifier);
+  const { params } = await loadClassifier(checkpoint, classifier, initial);
+  return { recipe, classifier, params };
+}
+
+/** Numbers in a classifier without its head. */
+function encoderSize(params: ClassifierParams): number {
+  const encoder = entries<Tensor>(params).filter(([path]) => !path.startsWith("head."));
+  return encoder.reduce((size, [, { shape }]) => size + sizeOf(shape), 0);
+}
+
+/** Fine-tunes. Returns the share of the test images that are then told right. */
+async function finetuned(
+  device: Device,
+  { train, test, say }: FashionSettings,
+  { recipe, classifier, params }: Start,
+): Promise<number> {
+  say("fine-tuning");
   const task = finetuneTask(recipe, params, { source: train, classes: CLASSES });
   const trainer = await prepare(device, { ...task, checks: false });
   for await (const group of trainer.run()) {
@@ -258,8 +281,5 @@ async function finetuned(
   const { top1 } = await accuracy.measure();
   accuracy.destroy();
   trainer.destroy();
-  const encoder = entries<Tensor>(initialWeights(task).params).filter(([path]) =>
-    !path.startsWith("head.")
-  );
-  return { top1, parameters: encoder.reduce((n, [, { shape }]) => n + sizeOf(shape), 0) };
+  return top1;
 }

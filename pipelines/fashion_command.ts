@@ -17,7 +17,6 @@ import { findFinetuneRecipe, findProbeRecipe, findRecipe } from "./recipes/mod.t
 import { exists, takeRunFolder, writeWhole } from "./run_folder.ts";
 import { table } from "./table.ts";
 import { parseWords, UsageError } from "./usage.ts";
-import { within } from "./validate.ts";
 
 const HELP =
   `Compare ways of pretraining on Fashion-MNIST: linear probe, nearest neighbours, fine-tuning.
@@ -30,7 +29,7 @@ Options:
   --seeds N             Repeat with N seeds (default 3)
   --images N            Take the first N images of each split, for a quick look
   --pretrain-epochs E   Epochs of pretraining (default 1)
-  --finetune-epochs E   Epochs of fine-tuning (default 1)
+  --finetune-epochs E   Epochs of fine-tuning (default 1); 0 leaves that column out
   --help
 
 Rows: raw pixels; an encoder as drawn; MAE with a ViT of as many parameters; MCMAE whose convolutions
@@ -65,6 +64,8 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   if (positionals.length > 0) throw new UsageError(`Expected options only, got ${positionals[0]}`);
   const seeds = positive("seeds", values.seeds);
   const images = values.images === undefined ? undefined : positive("images", values.images);
+  const pretrainEpochs = number("pretrain-epochs", values["pretrain-epochs"], "positive");
+  const finetuneEpochs = number("finetune-epochs", values["finetune-epochs"], "0 or more");
   const { data, out } = values;
   if (!await exists(data)) {
     throw new UsageError(
@@ -74,20 +75,14 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   const pretraining = (name: string) =>
     override(findRecipe(name), [
       `data.path=${data}`,
-      ...paceOf(values["pretrain-epochs"], 0.1),
+      ...paceOf(pretrainEpochs, 0.1),
     ]);
   const ways = waysOf(pretraining("fashion_mnist"), pretraining("fashion_mnist_mae"));
   const finetuning = override(findFinetuneRecipe("finetune_fashion"), [
-    ...[`data.path=${data}`, ...paceOf(values["finetune-epochs"], 0.2)],
+    ...[`data.path=${data}`, ...paceOf(finetuneEpochs, 0.2)],
     ...BRIEF_FINETUNING,
   ]);
   for (const { recipe } of ways) if (recipe) validate(recipe);
-  within(
-    "schedule.epochs",
-    finetuning.schedule.epochs,
-    finetuning.schedule.epochs > 0,
-    "positive",
-  );
   const opened = await openFashion(data, images);
   using _lock = await takeRunFolder(out);
   const probe = override(findProbeRecipe("linprobe_fashion"), PROBE);
@@ -124,8 +119,14 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
 }
 
 /** Fields of a schedule whose first part, a share of all, warms up. */
-function paceOf(epochs: string, warmup: number): string[] {
-  return [`schedule.epochs=${epochs}`, `schedule.warmupEpochs=${warmup * Number(epochs)}`];
+function paceOf(epochs: number, warmup: number): string[] {
+  return [`schedule.epochs=${epochs}`, `schedule.warmupEpochs=${warmup * epochs}`];
+}
+
+function number(name: string, text: string, range: "positive" | "0 or more"): number {
+  const value = text.trim() === "" ? NaN : Number(text);
+  if (Number.isFinite(value) && (range === "positive" ? value > 0 : value >= 0)) return value;
+  throw new UsageError(`Option --${name} must be ${range}, got ${text || "nothing"}`);
 }
 
 function positive(name: string, text: string): number {
