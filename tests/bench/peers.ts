@@ -35,7 +35,11 @@ function commands(names: readonly string[]): { peer: string; command: string; ar
     { peer: "jax-js webgpu", ...deno("jax.ts", "--backend", "webgpu") },
     { peer: "jax-js wasm", ...deno("jax.ts", "--backend", "wasm") },
     { peer: "tfjs webgpu", ...deno("tfjs.ts") },
-    { peer: "pytorch", command: python, args: [here("pytorch.py"), "--json", ...only] },
+    {
+      peer: "pytorch",
+      command: python,
+      args: [here("pytorch.py"), "--json", "--model", "quickstart,tiny,small,base", ...only],
+    },
   ];
 }
 

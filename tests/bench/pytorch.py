@@ -53,10 +53,10 @@ class Settings:
     image: int = 224
     norm_pix: bool = True
     mask_ratio: float = 0.75
-    batch: int = 2  # unless --batch says otherwise
+    batch: int = 1  # unless --batch says otherwise
 
 
-# As in pipelines/recipes/; tiny is step-tiny of main.ts.
+# As in pipelines/recipes/, and the batches those of main.ts; tiny is its step-tiny.
 QUICKSTART = Settings(
     (64, 64, 128), (1, 1, 4), 2, (64, 2, 1), patches=(4, 2, 1), image=80, batch=16
 )
