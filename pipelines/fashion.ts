@@ -14,7 +14,7 @@ import { loadClassifier, loadPretrained } from "../src/pretrained.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
 import { entries } from "../src/tree.ts";
 import { prepareAccuracy } from "./accuracy.ts";
-import { extractFeatures } from "./eval/features.ts";
+import { extractFeatures, type Features } from "./eval/features.ts";
 import { knnAccuracy, type LabelledFeatures } from "./eval/knn.ts";
 import { finetuneTask, initialClassifier } from "./finetune.ts";
 import {
@@ -123,15 +123,16 @@ export async function measureWay(
   const checkpoint = `${path}/checkpoint.safetensors`;
   const pretrained = await loadPretrained(checkpoint);
   settings.say("features");
+  const layers = probedLayers(recipe);
   const featuresOf = async (source: ImageSource) => {
-    const { features, labels } = await extractFeatures(device, pretrained, source, {
-      ...{ layers: ["global", "e3"], pooled: false, batch: 128, cropPct: 1 },
+    const { labels: known, ...extracted } = await extractFeatures(device, pretrained, source, {
+      ...{ layers: ["global", ...layers], pooled: false, batch: 128, cropPct: 1 },
     });
-    const named = (name: string): LabelledFeatures => ({
-      features: features[name],
-      labels: labels!,
-    });
-    return { mean: named("global"), tokens: named("e3") };
+    const labels = known!;
+    return {
+      mean: { features: extracted.features.global, labels },
+      tokens: { features: joinLayers(extracted, layers), labels },
+    };
   };
   const [train, test] = [await featuresOf(settings.train), await featuresOf(settings.test)];
   const figures = await measureFeatures(
@@ -149,6 +150,48 @@ export async function measureWay(
     ...{ way: name, seed, ...figures, finetuned: top1, parameters: encoderSize(classifier.params) },
     ...{ pretrainSeconds, seconds: since(began) },
   };
+}
+
+/** Layers whose tokens are probed: those that the decoder gets. */
+export function probedLayers({ model }: Recipe): string[] {
+  return model.kind === "mae" ? ["e3"] : ["e1", "e2", "e3"];
+}
+
+/**
+ * Square layers side by side: for each place of the smallest, the mean of every layer there.
+ *
+ * @param layers Names, the smallest last: maps `[N, H, H, C]`, tokens `[N, H·H, C]`.
+ * @returns `[N, L, ΣC]`.
+ */
+export function joinLayers(
+  { features, shapes }: Pick<Features, "features" | "shapes">,
+  layers: readonly string[],
+): Float32Array<ArrayBuffer> {
+  const sideOf = (name: string) => Math.sqrt(sizeOf(shapes[name].slice(1, -1)));
+  const widths = layers.map((name) => shapes[name].at(-1)!);
+  const width = widths.reduce((sum, channels) => sum + channels);
+  const [N] = shapes[layers[0]];
+  const side = sideOf(layers.at(-1)!);
+  const joined = new Float32Array(N * side * side * width);
+  let before = 0; // channels of earlier layers
+  layers.forEach((name, layer) => {
+    const channels = widths[layer];
+    const own = sideOf(name);
+    const step = own / side;
+    for (let cell = 0; cell < N * own * own; cell++) {
+      const [n, row, column] = [
+        Math.floor(cell / own / own),
+        Math.floor(cell / own) % own,
+        cell % own,
+      ];
+      const place = (n * side + Math.floor(row / step)) * side + Math.floor(column / step);
+      for (let c = 0; c < channels; c++) {
+        joined[place * width + before + c] += features[name][cell * channels + c] / step ** 2;
+      }
+    }
+    before += channels;
+  });
+  return joined;
 }
 
 /** Pixels as they are, for features. */
@@ -199,8 +242,8 @@ interface Splits {
 }
 
 /**
- * Probes all final tokens, side by side as the pixels are, and finds neighbours by the mean token:
- * a mean over the 49 tokens of so small an encoder says too little to a linear layer.
+ * Probes all tokens, side by side as the pixels are, and finds neighbours by the mean token: a mean
+ * over the 49 tokens of so small an encoder says too little to a linear layer.
  */
 async function measureFeatures(
   device: Device,

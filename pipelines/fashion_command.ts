@@ -9,6 +9,7 @@ import {
   type FashionSettings,
   measureWay,
   openFashion,
+  probedLayers,
   waysOf,
 } from "./fashion.ts";
 import { percent, rounded } from "./eval/result.ts";
@@ -28,13 +29,14 @@ Options:
   --out DIR             Encoders and results (default runs/fashion); what is there is not done again
   --seeds N             Repeat with N seeds (default 3)
   --images N            Take the first N images of each split, for a quick look
-  --pretrain-epochs E   Epochs of pretraining (default 1)
+  --pretrain-epochs E   Epochs of pretraining (default 3)
   --finetune-epochs E   Epochs of fine-tuning (default 1); 0 leaves that column out
   --help
 
 Rows: raw pixels; an encoder as drawn; MAE with a ViT of as many parameters; MCMAE whose convolutions
-see masked cells; MCMAE. The probe is of all final tokens side by side, nearest neighbours are by their
-mean; fine-tuning begins with the encoder. The test images are used for these figures alone. All
+see masked cells; MCMAE. The probe is of all tokens side by side, as the decoder gets them: of MCMAE's
+three stages, of a ViT's last layer. Nearest neighbours are by the mean of the final tokens;
+fine-tuning begins with the encoder. The test images are used for these figures alone. All
 settings are for brief runs; a seed takes about half an hour on two cores. The last line on stdout is
 one JSON object.`;
 
@@ -54,7 +56,7 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
     out: { type: "string", default: "runs/fashion" },
     seeds: { type: "string", default: "3" },
     images: { type: "string" },
-    "pretrain-epochs": { type: "string", default: "1" },
+    "pretrain-epochs": { type: "string", default: "3" },
     "finetune-epochs": { type: "string", default: "1" },
   }, "see deno task fashion --help");
   if (values.help) {
@@ -88,7 +90,11 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   const probe = override(findProbeRecipe("linprobe_fashion"), PROBE);
   const about = {
     ...{ images: opened.train.length, testImages: opened.test.length, finetuning, probe },
-    ways: ways.map(({ name, recipe }) => ({ name, recipe })),
+    ways: ways.map(({ name, recipe }) => ({
+      name,
+      recipe,
+      probed: recipe && probedLayers(recipe),
+    })),
   };
   const results = await readResults(out, about);
   const device = await openDevice();

@@ -1,9 +1,9 @@
 /**
  * Runs the tests, and judges them by what they did.
  *
- * Without paths every test is run, by two processes side by side: drivers compile kernels on one
- * core, and in a fresh checkout that is most of the time. With paths, or a filter, `deno test` gets
- * the arguments as they are.
+ * Without paths every test is run, in parts, two at a time: drivers compile kernels on one core, and
+ * in a fresh checkout that is most of the time. What a part prints is shown when it has ended. With
+ * paths, or a filter, `deno test` gets the arguments as they are.
  *
  * After the last test, while a process ends, the native libraries beneath (Mesa's software driver,
  * libvips) rarely abort it: "corrupted size vs. prev_size". Where `deno test` has said before that no
@@ -12,6 +12,7 @@
  *     deno run --allow-read=tests --allow-run=deno tests/run.ts [arguments of deno test]
  */
 const ABORTED = 134; // 128 + SIGABRT
+const PARTS = 8;
 /** Where examples in text and comments are: they are tests, too. */
 const SOURCES = ["README.md", "mod.ts", "src", "data", "pipelines", "examples"];
 
@@ -65,12 +66,18 @@ if (Deno.args.some((arg) => !arg.startsWith("-") || arg.startsWith("--filter")))
 
 const began = performance.now();
 const files = testFiles("tests");
-const held: string[] = []; // of the second process, shown after the first
-const outcomes = await Promise.all([
-  run([...Deno.args, ...files.filter((_, i) => i % 2 === 0), ...SOURCES], show),
-  run([...Deno.args, ...files.filter((_, i) => i % 2 === 1)], (text) => held.push(text)),
-]);
-held.forEach(show);
+// Families of tests lie side by side: dealt like cards, parts take about as long as one another.
+const parts = Array.from({ length: PARTS }, (_, i) => files.filter((_, n) => n % PARTS === i));
+parts[0].push(...SOURCES);
+const outcomes: Outcome[] = [];
+async function work(): Promise<void> {
+  for (let part = parts.shift(); part; part = parts.shift()) {
+    const printed: string[] = [];
+    outcomes.push(await run([...Deno.args, ...part], (text) => printed.push(text)));
+    printed.forEach(show);
+  }
+}
+await Promise.all([work(), work()]);
 const total = (of: "passed" | "failed") => outcomes.reduce((n, outcome) => n + outcome[of], 0);
 const code = outcomes.find(({ code }) => code !== 0)?.code ?? 0;
 console.log(
