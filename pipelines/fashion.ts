@@ -160,7 +160,8 @@ export function probedLayers({ model }: Recipe): string[] {
 /**
  * Square layers side by side: for each place of the smallest, the mean of every layer there.
  *
- * @param layers Names, the smallest last: maps `[N, H, H, C]`, tokens `[N, H·H, C]`.
+ * @param layers Names, the smallest last, whose side divides the others': maps `[N, H, H, C]`, tokens
+ * `[N, H·H, C]`.
  * @returns `[N, L, ΣC]`.
  */
 export function joinLayers(
