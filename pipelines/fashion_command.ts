@@ -4,15 +4,10 @@
  * @module
  */
 import { openDevice } from "../src/device.ts";
-import {
-  type FashionResult,
-  type FashionSettings,
-  measureWay,
-  openFashion,
-  probedLayers,
-  waysOf,
-} from "./fashion.ts";
+import { type FashionResult, openFashion, probedLayers, type Way, waysOf } from "./fashion.ts";
+import { measureRow, type RowRequest } from "./fashion_row.ts";
 import { percent, rounded } from "./eval/result.ts";
+import { onInterrupt } from "./interrupt.ts";
 import { override, validate } from "./recipe.ts";
 import { findFinetuneRecipe, findProbeRecipe, findRecipe } from "./recipes/mod.ts";
 import { exists, takeRunFolder, writeWhole } from "./run_folder.ts";
@@ -31,6 +26,7 @@ Options:
   --images N            Take the first N images of each split, for a quick look
   --pretrain-epochs E   Epochs of pretraining (default 3)
   --finetune-epochs E   Epochs of fine-tuning (default 1); 0 leaves that column out
+  --jobs N              Rows at a time (default 2 on a CPU adapter, else 1),
   --help
 
 Rows: raw pixels; an encoder as drawn; MAE with a ViT of as many parameters; MCMAE whose convolutions
@@ -39,6 +35,9 @@ three stages, of a ViT's last layer. Nearest neighbours are by the mean of the f
 fine-tuning begins with the encoder. The test images are used for these figures alone. All
 settings are for brief runs; a seed takes about half an hour on two cores. The last line on stdout is
 one JSON object.`;
+
+/** A row of one seed. */
+type Row = Pick<RowRequest, "way" | "seed">;
 
 /** No time to overfit: nothing is smoothed or dropped. Chosen on held-out training images. */
 const BRIEF_FINETUNING = ["optimizer.blr=8e-3", "mix.smoothing=0", "model.dropPath=0"];
@@ -58,6 +57,7 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
     images: { type: "string" },
     "pretrain-epochs": { type: "string", default: "3" },
     "finetune-epochs": { type: "string", default: "1" },
+    jobs: { type: "string" },
   }, "see deno task fashion --help");
   if (values.help) {
     console.log(HELP);
@@ -68,6 +68,7 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   const images = values.images === undefined ? undefined : positive("images", values.images);
   const pretrainEpochs = number("pretrain-epochs", values["pretrain-epochs"], "positive");
   const finetuneEpochs = number("finetune-epochs", values["finetune-epochs"], "0 or more");
+  const asked = values.jobs === undefined ? undefined : positive("jobs", values.jobs);
   const { data, out } = values;
   if (!await exists(data)) {
     throw new UsageError(
@@ -97,31 +98,95 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
     })),
   };
   const results = await readResults(out, about);
-  const device = await openDevice();
+  const { name, isCpu } = await adapter();
+  const jobs = asked ?? (isCpu ? 2 : 1);
   console.error(
-    `${device.name}, ${opened.train.length} images to train on, ${opened.test.length} to test on`,
+    `${name}, ${opened.train.length} images to train on, ${opened.test.length} to test on`,
   );
-  for (let seed = 0; seed < seeds; seed++) {
-    for (const way of ways) {
-      if (results.some((result) => result.way === way.name && result.seed === seed)) continue;
-      const say = speaker(`${way.name}, seed ${seed}`);
-      const settings: FashionSettings = {
-        ...opened,
-        ...{ folder: out, say },
-        ...{ finetuning, probe },
-      };
-      const result = await measureWay(device, settings, way, seed);
+  const interrupt = onInterrupt("stopping; finished rows are kept");
+  const threads = threadsOf(jobs);
+  const measure = (row: Row) =>
+    measureRow({ data, images, folder: out, finetuning, probe, ...row }, threads, interrupt.signal);
+  try {
+    for await (const result of measured(missingRows(ways, seeds, results), jobs, measure)) {
       results.push(result);
       await writeWhole(`${out}/results.json`, `${JSON.stringify({ about, results }, null, 2)}\n`);
-      console.error(`${way.name}, seed ${seed}: ${result.seconds.toFixed(0)} s`);
+      console.error(`${result.way}, seed ${result.seed}: ${result.seconds.toFixed(0)} s`);
     }
+  } catch (error) {
+    if (interrupt.code()) return interrupt.code();
+    throw error;
+  } finally {
+    interrupt.release();
   }
-  const asked = results.filter(({ seed }) => seed < seeds);
-  const rows = ways.map(({ name }) => rowOf(name, asked.filter(({ way }) => way === name)));
+  const shown = results.filter(({ seed }) => seed < seeds)
+    .sort((a, b) => a.seed - b.seed || place(ways, a) - place(ways, b));
+  const rows = ways.map(({ name }) => rowOf(name, shown.filter(({ way }) => way === name)));
   const titles = ["", "linear probe", "k-NN", "fine-tuned", "parameters", "pretraining"];
   for (const line of table([titles, ...rows])) console.log(line);
-  console.log(JSON.stringify({ task: "fashion", seeds, n: opened.test.length, results: asked }));
+  console.log(JSON.stringify({ task: "fashion", seeds, n: opened.test.length, results: shown }));
   return 0;
+}
+
+/** What computes, for the user; each row opens it anew. */
+async function adapter(): Promise<{ name: string; isCpu: boolean }> {
+  const { name, target, gpu } = await openDevice();
+  gpu.destroy();
+  return { name, isCpu: target.cpu };
+}
+
+/** Rows without results: a seed after the other, of each the longest first. */
+function missingRows(
+  ways: readonly Way[],
+  seeds: number,
+  results: readonly FashionResult[],
+): Row[] {
+  const ofSeed = (seed: number) => ways.toReversed().map((way) => ({ way, seed }));
+  return Array.from({ length: seeds }, (_, seed) => ofSeed(seed)).flat().filter((row) =>
+    !results.some(({ way, seed }) => way === row.way.name && seed === row.seed)
+  );
+}
+
+/**
+ * Results of rows as they come, `jobs` rows at a time.
+ *
+ * @throws {Error} The first failure, after the results of the rows that were begun.
+ */
+async function* measured(
+  rows: Row[],
+  jobs: number,
+  measure: (row: Row) => Promise<FashionResult>,
+): AsyncGenerator<FashionResult> {
+  const running = new Map<Row, Promise<{ row: Row; result?: FashionResult }>>();
+  let failure: unknown;
+  while (running.size > 0 || (rows.length > 0 && !failure)) {
+    while (running.size < jobs && rows.length > 0 && !failure) {
+      const row = rows.shift()!;
+      const ended = measure(row).then((result) => ({ row, result }), (error) => {
+        failure ??= error;
+        return { row };
+      });
+      running.set(row, ended);
+    }
+    const { row, result } = await Promise.race(running.values());
+    running.delete(row);
+    if (result) yield result;
+  }
+  if (failure) throw failure;
+}
+
+/**
+ * Threads of each job on a CPU adapter. Of a core each, none: handing small kernels to other threads
+ * costs more than they do.
+ */
+function threadsOf(jobs: number): number {
+  const threads = Math.floor(navigator.hardwareConcurrency / jobs);
+  return threads > 1 ? threads : 0;
+}
+
+/** Where a result's way stands in the table. */
+function place(ways: readonly Way[], { way }: FashionResult): number {
+  return ways.findIndex(({ name }) => name === way);
 }
 
 /** Fields of a schedule whose first part, a share of all, warms up. */
@@ -152,16 +217,6 @@ async function readResults(folder: string, about: unknown): Promise<FashionResul
   const kept = JSON.parse(await Deno.readTextFile(path));
   if (JSON.stringify(kept.about) === JSON.stringify(about)) return kept.results;
   throw new UsageError(`Folder ${folder} holds results of other settings: name another with --out`);
-}
-
-/** Says on stderr what is being done, every ten seconds at most. */
-function speaker(about: string): (text: string) => void {
-  let spoken = -Infinity;
-  return (text) => {
-    if (performance.now() - spoken < 10_000) return;
-    spoken = performance.now();
-    console.error(`${about}: ${text}`);
-  };
 }
 
 function rowOf(name: string, results: readonly FashionResult[]): string[] {

@@ -10,15 +10,19 @@ const SIGNALS: readonly (keyof typeof CODES)[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM"];
 
-/** Listens until `release`. */
-export function onInterrupt() {
+/**
+ * Listens until `release`.
+ *
+ * @param then What happens at the first signal, for the user.
+ */
+export function onInterrupt(then = "finishing the step, then saving") {
   const controller = new AbortController();
   let code = 0;
   const listeners = SIGNALS.map((name) => {
     const listener = () => {
       code = CODES[name];
       release(); // so that another one ends the process
-      console.error(`\n${name}: finishing the step, then saving`);
+      console.error(`\n${name}: ${then}`);
       controller.abort();
     };
     Deno.addSignalListener(name, listener);
