@@ -8,6 +8,7 @@ import { type FashionResult, openFashion, probedLayers, type Way, waysOf } from 
 import { measureRow, type RowRequest } from "./fashion_row.ts";
 import { percent, rounded } from "./eval/result.ts";
 import { onInterrupt } from "./interrupt.ts";
+import { atOnce } from "./jobs.ts";
 import { override, validate } from "./recipe.ts";
 import { findFinetuneRecipe, findProbeRecipe, findRecipe } from "./recipes/mod.ts";
 import { exists, takeRunFolder, writeWhole } from "./run_folder.ts";
@@ -108,7 +109,7 @@ export async function fashionCommand(args: readonly string[]): Promise<number> {
   const measure = (row: Row) =>
     measureRow({ data, images, folder: out, finetuning, probe, ...row }, threads, interrupt.signal);
   try {
-    for await (const result of measured(missingRows(ways, seeds, results), jobs, measure)) {
+    for await (const result of atOnce(missingRows(ways, seeds, results), jobs, measure)) {
       results.push(result);
       await writeWhole(`${out}/results.json`, `${JSON.stringify({ about, results }, null, 2)}\n`);
       console.error(`${result.way}, seed ${result.seed}: ${result.seconds.toFixed(0)} s`);
@@ -145,34 +146,6 @@ function missingRows(
   return Array.from({ length: seeds }, (_, seed) => ofSeed(seed)).flat().filter((row) =>
     !results.some(({ way, seed }) => way === row.way.name && seed === row.seed)
   );
-}
-
-/**
- * Results of rows as they come, `jobs` rows at a time.
- *
- * @throws {Error} The first failure, after the results of the rows that were begun.
- */
-async function* measured(
-  rows: Row[],
-  jobs: number,
-  measure: (row: Row) => Promise<FashionResult>,
-): AsyncGenerator<FashionResult> {
-  const running = new Map<Row, Promise<{ row: Row; result?: FashionResult }>>();
-  let failure: unknown;
-  while (running.size > 0 || (rows.length > 0 && !failure)) {
-    while (running.size < jobs && rows.length > 0 && !failure) {
-      const row = rows.shift()!;
-      const ended = measure(row).then((result) => ({ row, result }), (error) => {
-        failure ??= error;
-        return { row };
-      });
-      running.set(row, ended);
-    }
-    const { row, result } = await Promise.race(running.values());
-    running.delete(row);
-    if (result) yield result;
-  }
-  if (failure) throw failure;
 }
 
 /**

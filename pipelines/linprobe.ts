@@ -236,7 +236,8 @@ async function probeAccuracy(
   width: number,
   classes: number,
 ): Promise<Accuracy> {
-  const rows = Math.min(4096, labels.length);
+  const most = Math.floor(device.limits.bindingBytes / (4 * width));
+  const rows = Math.min(4096, most, labels.length);
   const at = (start: number) => {
     const values = new Float32Array(rows * width);
     values.set(features.subarray(start * width, (start + rows) * width));

@@ -1,9 +1,10 @@
 /**
  * Runs the tests, and judges them by what they did.
  *
- * Without paths every test is run, in parts, two at a time: drivers compile kernels on one core, and
- * in a fresh checkout that is most of the time. What a part prints is shown when it has ended. With
- * paths, or a filter, `deno test` gets the arguments as they are.
+ * Without paths every test is run, in parts, two at a time, where Mesa's software driver computes with
+ * one thread each: drivers compile kernels on one core, and in a fresh checkout that is most of the
+ * time; handing small kernels to other threads costs more than they do. What a part prints is shown
+ * when it has ended. With paths, or a filter, `deno test` gets the arguments as they are.
  *
  * After the last test, while a process ends, the native libraries beneath (Mesa's software driver,
  * libvips) rarely abort it: "corrupted size vs. prev_size". Where `deno test` has said before that no
@@ -13,6 +14,8 @@
  */
 const ABORTED = 134; // 128 + SIGABRT
 const PARTS = 8;
+/** A CPU adapter (Mesa's) computes with the thread that asks. */
+const ALONE = { LP_NUM_THREADS: "0" };
 /** Begins first, so that nothing waits for it. */
 const LONGEST = "tests/parity.test.ts";
 /** Where examples in text and comments are: they are tests, too. */
@@ -25,9 +28,14 @@ interface Outcome {
   readonly failed: number;
 }
 
-async function run(args: readonly string[], write: (text: string) => void): Promise<Outcome> {
+async function run(
+  args: readonly string[],
+  write: (text: string) => void,
+  env: Record<string, string> = {},
+): Promise<Outcome> {
   const child = new Deno.Command("deno", {
     args: ["test", ...args],
+    env,
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -75,7 +83,7 @@ const outcomes: Outcome[] = [];
 async function work(): Promise<void> {
   for (let part = parts.shift(); part; part = parts.shift()) {
     const printed: string[] = [];
-    outcomes.push(await run([...Deno.args, ...part], (text) => printed.push(text)));
+    outcomes.push(await run([...Deno.args, ...part], (text) => printed.push(text), ALONE));
     printed.forEach(show);
   }
 }

@@ -1,23 +1,14 @@
 import assert from "node:assert/strict";
 import { fashionCommand } from "../../pipelines/fashion_command.ts";
 import { UsageError } from "../../pipelines/usage.ts";
-import { writeIdx } from "../data/idx_file.ts";
 import { temporaryFolder } from "../data/temporary_folder.ts";
+import { writeSplits } from "./fashion_splits.ts";
 
 const refused = (args: string[], part: string) =>
   assert.rejects(
     fashionCommand(args),
     (error: Error) => error instanceof UsageError && error.message.includes(part),
   );
-
-/** Both splits, of ten images and labels each. */
-async function writeSplits(folder: string): Promise<void> {
-  for (const split of ["train", "t10k"]) {
-    await writeIdx(`${folder}/${split}-images-idx3-ubyte`, 10, 28);
-    const labels = Uint8Array.from([0, 0, 8, 1, 0, 0, 0, 10, ...Array(10).keys()]);
-    await Deno.writeFile(`${folder}/${split}-labels-idx1-ubyte`, labels);
-  }
-}
 
 Deno.test("fashion names an option that makes no sense, and keeps nothing of it", async () => {
   await using data = await temporaryFolder();
@@ -27,6 +18,7 @@ Deno.test("fashion names an option that makes no sense, and keeps nothing of it"
   await refused([...options, "--images", "many"], "--images");
   await refused([...options, "--pretrain-epochs", "0"], "--pretrain-epochs");
   await refused([...options, "--finetune-epochs=-1"], "--finetune-epochs");
+  await refused([...options, "--jobs", "0"], "--jobs");
   await refused([...options, "more"], "more");
   await refused(["--out", out.path, "--data", `${data.path}/none`], "no such folder");
   assert.deepEqual([...Deno.readDirSync(out.path)], []);
