@@ -101,18 +101,21 @@ async function* dispatches(device: Device): AsyncGenerator<Line> {
   }, args);
   const [x, y] = ["x", "y"].map((name) => createBuffer(device, 16, name));
   const pipeline = pipelineOf(device, copySource, { size: 1 }, "copy");
-  const bindGroups = [[x, y], [y, x]].map((buffers) =>
+  // Each of its own, as a plan's are.
+  const bindGroups = Array.from({ length: DISPATCHES }, (_, i) =>
     gpu.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
-      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
-    })
-  );
+      entries: (i % 2 ? [y, x] : [x, y]).map((buffer, binding) => ({
+        binding,
+        resource: { buffer },
+      })),
+    }));
   const bare = () => {
     const encoder = gpu.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
     for (let i = 0; i < DISPATCHES; i++) {
-      pass.setBindGroup(0, bindGroups[i % 2]);
+      pass.setBindGroup(0, bindGroups[i]);
       pass.dispatchWorkgroups(1, 1, 1);
     }
     pass.end();
