@@ -27,7 +27,7 @@ Options:
   --images N            Take the first N images of each split, for a quick look
   --pretrain-epochs E   Epochs of pretraining (default 2)
   --finetune-epochs E   Epochs of fine-tuning (default 1); 0 leaves that column out
-  --jobs N              Rows at a time (default 2 on a CPU adapter, else 1)
+  --jobs N              Rows at a time, 4 GB each (default 2 on a CPU adapter, else 1)
   --help
 
 Rows: raw pixels; an encoder as drawn; MAE with a ViT of as many parameters; MCMAE whose convolutions
