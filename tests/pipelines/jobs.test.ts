@@ -41,3 +41,21 @@ Deno.test("atOnce() begins nothing after a failure, and still gives what was beg
   await assert.rejects(results.next(), /^Error: a$/);
   assert.deepEqual(begun, ["a", "b"]);
 });
+
+Deno.test("atOnce() ends what is at work when nobody takes results any more", async () => {
+  const ended: string[] = [];
+  const work = (name: string, signal: AbortSignal) => {
+    if (name === "a") return Promise.resolve("A");
+    const { promise, reject } = Promise.withResolvers<string>();
+    signal.addEventListener("abort", () => {
+      ended.push(name);
+      reject(new Error(name));
+    });
+    return promise;
+  };
+  const take = async () => {
+    for await (const result of atOnce("abc", 2, work)) throw new Error(`cannot keep ${result}`);
+  };
+  await assert.rejects(take, /cannot keep A/);
+  assert.deepEqual(ended, ["b"]);
+});
